@@ -1,0 +1,59 @@
+"""A doctor for PyTorch training runs.
+
+`diagnose.attach(model, optimizer)` streams what an expert would look at to a TensorBoard event log;
+`diagnose.examine(path)` reads that log, or any other, and says what is wrong and what to change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diagnose.diagnosis import Diagnosis
+from diagnose.errors import DiagnoseError, InvalidArgumentError, NoRunError, TrainingHalted
+from diagnose.examination import examine
+from diagnose.findings import Finding, Severity
+from diagnose.logs.discovery import find_runs
+from diagnose.logs.loading import load
+from diagnose.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cadence",
+    "DiagnoseError",
+    "Diagnosis",
+    "Finding",
+    "InvalidArgumentError",
+    "Monitor",
+    "NoRunError",
+    "Run",
+    "Severity",
+    "TrainingHalted",
+    "attach",
+    "examine",
+    "find_runs",
+    "load",
+]
+
+if TYPE_CHECKING:
+    from diagnose.hooks.cadence import Cadence
+    from diagnose.hooks.monitor import Monitor, attach
+else:
+    # The torch side is opened when first asked for, so that reading and reporting work fast, and
+    # work where torch is broken or absent.
+    _TORCH_SIDE = {
+        "attach": "diagnose.hooks.monitor",
+        "Monitor": "diagnose.hooks.monitor",
+        "Cadence": "diagnose.hooks.cadence",
+        "train_demo_runs": "diagnose.hooks.demo",  # for the command `diagnose demo`
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _TORCH_SIDE:
+            raise AttributeError(f"module 'diagnose' has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_TORCH_SIDE[name]), name)
+
+    def __dir__() -> list[str]:
+        return __all__

@@ -1,0 +1,98 @@
+"""From findings to ranked causes: log-odds are added up, so that a person can read why."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from math import exp
+from typing import Any
+
+from diagnose.diagnosis import Cause, EvidenceLine, Stage
+from diagnose.findings import Finding, Severity
+from diagnose.run import Run
+
+EARLY_SHARE = 0.1  # of the run: trouble that begins there is a trouble of the beginning (K21)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one finding weighs for or against one cause."""
+
+    finding: str
+    log_odds: float
+    because: str
+    sources: tuple[str, ...]
+    where: Mapping[str, Any]
+    early: bool
+
+
+@dataclass(frozen=True)
+class CauseEntry:
+    """One cause as causes.toml tells it."""
+
+    id: str
+    title: str
+    stage: Stage
+    prior: float
+    remedies: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+
+@cache
+def known_causes() -> Mapping[str, CauseEntry]:
+    """All causes of causes.toml by id."""
+    told = tomllib.loads(files("diagnose").joinpath("causes.toml").read_text(encoding="utf-8"))
+    return {name: _entry(name, entry) for name, entry in told.items()}
+
+
+def ranked(findings: Sequence[Finding], run: Run) -> tuple[Cause, ...]:
+    """The causes that some finding above `info` speaks for, likeliest first; probabilities sum to 1."""
+    scored = [
+        (entry, lines)
+        for entry in known_causes().values()
+        if (lines := _evidence(entry, findings, run)) and _explains_an_ill(lines, findings)
+    ]
+    weights = [exp(entry.prior + sum(line.log_odds for line in lines)) for entry, lines in scored]
+    causes = [
+        Cause(entry.id, entry.title, weight / sum(weights), lines)
+        for (entry, lines), weight in zip(scored, weights, strict=True)
+    ]
+    return tuple(sorted(causes, key=lambda cause: -cause.probability))
+
+
+def _evidence(entry: CauseEntry, findings: Sequence[Finding], run: Run) -> tuple[EvidenceLine, ...]:
+    lines = [
+        EvidenceLine(rule.finding, rule.log_odds * finding.confidence, rule.because, rule.sources)
+        for rule in entry.rules
+        for finding in findings
+        if _applies(rule, finding, run)
+    ]
+    return tuple(sorted(lines, key=lambda line: -line.log_odds))
+
+
+def _applies(rule: Rule, finding: Finding, run: Run) -> bool:
+    holds = rule.finding == finding.id and all(finding.evidence.get(k) == v for k, v in rule.where.items())
+    return holds and (not rule.early or finding.window[0] <= EARLY_SHARE * run.steps)
+
+
+def _explains_an_ill(lines: Sequence[EvidenceLine], findings: Sequence[Finding]) -> bool:
+    ill = {finding.id for finding in findings if finding.severity is not Severity.INFO}
+    return any(line.log_odds > 0 and line.finding in ill for line in lines)
+
+
+def _entry(name: str, told: Mapping[str, Any]) -> CauseEntry:
+    rules = tuple(
+        Rule(
+            finding=line["finding"],
+            log_odds=float(line["log_odds"]),
+            because=line["because"],
+            sources=tuple(line["sources"]),
+            where=line.get("where", {}),
+            early=line.get("early", False),
+        )
+        for line in told["evidence"]
+    )
+    return CauseEntry(name, told["title"], told["stage"], float(told["prior"]), tuple(told["remedies"]), rules)

@@ -1,0 +1,110 @@
+"""Robust statistics of curves: levels, noise, trends, all on the curve's own scale.
+
+Everything here first reduces a curve to a few hundred medians, so that a million steps cost about as
+much as ten thousand and one wild value moves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnose.run import Series, Steps, Values
+
+POINTS = 200  # medians a curve is reduced to: 0.5 % of a run is the finest that any symptom asks for
+END_SHARE = 0.1  # of the points: what counts as a curve's first and last level
+MIN_POINTS = 8  # fewer values than this are too short to tell anything from
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A series reduced to medians of equal shares: `steps` the last step of each share, `values` its median."""
+
+    steps: Steps
+    values: Values
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def first_level(self) -> float:
+        """Median of the first tenth."""
+        return float(np.median(self.values[: self._end_points]))
+
+    @property
+    def last_level(self) -> float:
+        """Median of the last tenth."""
+        return float(np.median(self.values[-self._end_points :]))
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of what is left beside the trend, from first differences by MAD.
+
+        For white noise the differences have √2 times its standard deviation; 1.4826 turns a median
+        absolute deviation into a standard deviation.
+        """
+        return mad(np.diff(self.values)) / float(np.sqrt(2)) if len(self) > 2 else 0.0
+
+    def between(self, first: int, last: int) -> Curve:
+        """The part from step `first` to step `last`, both included."""
+        inside = (self.steps >= first) & (self.steps <= last)
+        return Curve(self.steps[inside], self.values[inside])
+
+    @property
+    def _end_points(self) -> int:
+        return max(1, int(len(self) * END_SHARE))
+
+
+def reduced(series: Series, points: int = POINTS) -> Curve:
+    """The series' finite values as at most `points` medians of equal shares."""
+    sound = series.finite
+    share = -(-len(sound) // points)
+    if share <= 1:
+        return Curve(sound.steps, sound.values)
+    whole = len(sound) // share * share
+    medians = np.median(sound.values[:whole].reshape(-1, share), axis=1)
+    steps = sound.steps[share - 1 : whole : share]
+    if whole < len(sound):  # the rest is a shorter share of its own: a run's end must not be lost
+        medians = np.append(medians, np.median(sound.values[whole:]))
+        steps = np.append(steps, sound.steps[-1])
+    return Curve(steps, medians)
+
+
+def smoothed(curve: Curve, width: int = 5) -> Curve:
+    """Running median over `width` points (odd), the ends repeated."""
+    if len(curve) < width:
+        return curve
+    half = width // 2
+    padded = np.pad(curve.values, half, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width)
+    return Curve(curve.steps, np.median(windows, axis=1))
+
+
+def mad(values: NDArray[np.float64]) -> float:
+    """Standard deviation estimated by the median absolute deviation (times 1.4826, for a normal law)."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
+
+
+def slope(curve: Curve) -> float:
+    """Theil–Sen slope per step: the median over all pairs of points (Sen 1968)."""
+    first, second = np.triu_indices(len(curve), k=1)
+    runs = curve.steps[second] - curve.steps[first]
+    return float(np.median((curve.values[second] - curve.values[first]) / runs)) if len(runs) else 0.0
+
+
+def trend_score(curve: Curve) -> float:
+    """Mann–Kendall score: about standard normal where there is no trend, below −3 where it surely falls."""
+    n = len(curve)
+    if n < 3:
+        return 0.0
+    first, second = np.triu_indices(n, k=1)
+    balance = float(np.sign(curve.values[second] - curve.values[first]).sum())
+    spread = np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    return (balance - np.sign(balance)) / float(spread)
+
+
+def sigmoid(margin: float) -> float:
+    """1 / (1 + e^−margin): turns how far past its threshold a number lies into a confidence."""
+    return float(1 / (1 + np.exp(-np.clip(margin, -30, 30))))

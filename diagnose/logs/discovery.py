@@ -1,0 +1,59 @@
+"""Finding runs: which directories below a root hold event files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from diagnose.errors import NoRunError
+from diagnose.logs import layout
+
+# Keras and others write one run into a folder per split.
+SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "eval": "validation"}
+
+
+def find_runs(root: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield the path of every run below `root`, in the order of their names; opens only directory listings.
+
+    A run is a directory with event files, or one whose sub-folders `train` and `validation` hold them.
+    Raises `NoRunError` where `root` is no directory.
+    """
+    if not Path(root).is_dir():
+        raise NoRunError(f"No folder at {os.fspath(root)}: expected a directory that holds runs.")
+    yield from _runs_below(os.fspath(root))
+
+
+def _runs_below(folder: str) -> Iterator[str]:
+    event_files, subfolders = _listing(folder)
+    splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(os.path.join(folder, name))[0]]
+    if event_files or splits:
+        yield folder
+    for name in subfolders:
+        if name not in splits:
+            yield from _runs_below(os.path.join(folder, name))
+
+
+def _listing(folder: str) -> tuple[list[str], list[str]]:
+    """Names of the event files and of the real sub-folders; nothing where the folder cannot be listed."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return [], []
+    files = [e.name for e in entries if layout.FILE_MARK in e.name and e.is_file()]
+    # Links are not followed: a folder that holds itself by a link would never end.
+    folders = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+    return files, folders
+
+
+def event_files_of(run: Path) -> list[tuple[str, Path]]:
+    """The run's event files with the split whose folder they lie in ("" for none), oldest first."""
+    found = [("", path) for path in _event_files(run)]
+    for folder, split in SPLIT_FOLDERS.items():
+        found += [(split, path) for path in _event_files(run / folder)]
+    return found
+
+
+def _event_files(folder: Path) -> list[Path]:
+    # The time in the name orders them as they were written, also after a copy that lost the files' own times.
+    return [folder / name for name in _listing(str(folder))[0]]

@@ -1,0 +1,14 @@
+"""How a run lies in an event log: the tags, plugins and file names that writing and reading share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FILE_MARK: Final = "tfevents"  # every writer's event files carry it in their name
+FILE_VERSION: Final = "brain.Event:2"
+
+SETUP_TAG: Final = "diagnose/setup"  # a text summary: the set-up as one JSON object
+SETUP_SCHEMA: Final = 1
+
+TEXT_PLUGIN: Final = "text"
+VECTOR_PLUGIN: Final = "diagnose"  # marks per-layer vectors; TensorBoard keeps and ignores them

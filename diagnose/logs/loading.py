@@ -1,0 +1,127 @@
+"""From a path to a Run: read the event files, map the names, decode the set-up."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diagnose.errors import NoRunError
+from diagnose.logs import layout, names
+from diagnose.logs.discovery import event_files_of
+from diagnose.logs.reading import Column, EventData, read_event_file
+from diagnose.run import Layer, LayerSeries, Run, Series, Setup
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """Read one run from its directory or from a single event file; nothing in it is ever executed.
+
+    Raises `NoRunError` with one clear sentence where nothing is there, or nothing that is an event.
+    """
+    place = Path(path)
+    data = _merged(place, _files_at(place))
+    if not data.events:
+        raise NoRunError(f"{place} holds no event: its files are empty or not TensorBoard event files.")
+    mapping = names.mapped({tag: len(column.steps) for tag, column in data.scalars.items()})
+    taken = set(mapping.values())
+    scalars = {signal: _series(data.scalars[tag]) for signal, tag in mapping.items()}
+    scalars |= {tag: _series(column) for tag, column in data.scalars.items() if tag not in taken}
+    setup, notes = _setup(data.texts.get(layout.SETUP_TAG))
+    return Run(
+        path=os.fspath(path),
+        setup=setup,
+        scalars=scalars,
+        layer_signals={tag: _layer_series(column) for tag, column in data.vectors.items()},
+        names=mapping,
+        unmapped=tuple(sorted(set(data.scalars) - taken)),
+        notes=(*data.notes, *notes),
+    )
+
+
+def _files_at(place: Path) -> list[tuple[str, Path]]:
+    if place.is_file():
+        return [("", place)]
+    if not place.is_dir():
+        raise NoRunError(f"Nothing at {place}: expected a run's directory or an event file.")
+    files = event_files_of(place)
+    if not files:
+        raise NoRunError(f"No event file in {place}: looked for names that contain “{layout.FILE_MARK}”.")
+    return files
+
+
+def _merged(place: Path, files: list[tuple[str, Path]]) -> EventData:
+    """All files' data as one; a file in a split's folder has the split put before its tags."""
+    whole = EventData()
+    for split, path in files:
+        try:
+            data = read_event_file(path)
+        except OSError as error:
+            whole.notes.append(f"{path.relative_to(place)}: could not be opened ({error.strerror}).")
+            continue
+        for tag, column in data.scalars.items():
+            whole.scalars.setdefault(f"{split}/{tag}" if split else tag, Column()).extend(column)
+        for tag, column in data.vectors.items():
+            whole.vectors.setdefault(tag, Column()).extend(column)
+        whole.texts |= data.texts
+        whole.notes += data.notes
+        whole.events += data.events
+    return whole
+
+
+def _order(column: Column) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Indices that sort by step; where a step was written twice (a restart), the later value wins."""
+    steps = np.array(column.steps, np.int64)
+    order = np.argsort(steps, kind="stable")
+    ordered = steps[order]
+    return order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]
+
+
+def _series(column: Column) -> Series:
+    order = _order(column)
+    return Series(
+        np.array(column.steps, np.int64)[order],
+        np.array(column.values, np.float64)[order],
+        np.array(column.wall_times, np.float64)[order],
+    )
+
+
+def _layer_series(column: Column) -> LayerSeries:
+    order = _order(column)
+    width = max(len(vector) for vector in column.values)
+    values = np.full((len(order), width), np.nan, np.float32)
+    for row, index in enumerate(order):
+        vector = column.values[index]
+        values[row, : len(vector)] = vector
+    return LayerSeries(np.array(column.steps, np.int64)[order], values)
+
+
+def _setup(text: str | None) -> tuple[Setup, list[str]]:
+    """The set-up from its JSON; whatever does not have the expected form is left out, with a note."""
+    if text is None:
+        return Setup(), []
+    try:
+        told = json.loads(text)
+        layers = tuple(_layer(entry) for entry in told.get("layers", ()))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return Setup(), ["The set-up in the log is not in the form we know and was left out."]
+    parts = ("config", "environment", "optimizer", "scheduler", "model", "modules")
+    return Setup(**{part: _mapping(told.get(part)) for part in parts}, layers=layers), []
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _layer(entry: Mapping[str, Any]) -> Layer:
+    return Layer(
+        name=str(entry["name"]),
+        type=str(entry["type"]),
+        parameters=int(entry["parameters"]),
+        trainable=bool(entry.get("trainable", True)),
+        activation=str(entry.get("activation", "")),
+        init={str(k): float(v) for k, v in _mapping(entry.get("init")).items()},
+    )

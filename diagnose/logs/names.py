@@ -1,0 +1,68 @@
+"""Other loggers' names for our signals: `train_loss`, `val/loss`, `Loss/train`, `learning_rate`, …
+
+A tag is split into words; words that name a split (train, validation) and words that say nothing
+(step, epoch, mean) are set aside, and what is left must be a quantity that we know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from diagnose.signals import SIGNALS
+
+_SPLITS: Final = {
+    "train": "train", "training": "train",
+    "validation": "validation", "val": "validation", "valid": "validation", "eval": "validation",
+    "evaluation": "validation", "dev": "validation", "test": "validation",
+}  # fmt: skip
+_FILLERS: Final = frozenset({"epoch", "step", "batch", "iteration", "iter", "mean", "avg", "average", "metrics", "global"})
+_QUANTITIES: Final = {
+    ("loss",): "loss", ("losses",): "loss",
+    ("accuracy",): "accuracy", ("acc",): "accuracy",
+}  # fmt: skip
+_GRAD_NORMS: Final = frozenset({("grad", "norm"), ("gradient", "norm"), ("grads", "norm"), ("total", "norm")})
+_LR_WORDS: Final = frozenset({("lr",), ("learning", "rate")})
+_GROUP = re.compile(r"^(?:group|pg)?(\d+)$")
+
+
+def signal_of(tag: str) -> str | None:
+    """Our name for another logger's tag, None where we know none."""
+    if tag in SIGNALS or re.fullmatch(r"lr/group\d+", tag):
+        return tag
+    words = [w for w in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", tag).lower()) if w]
+    splits = [_SPLITS[w] for w in words if w in _SPLITS]
+    rest = tuple(w for w in words if w not in _SPLITS and w not in _FILLERS)
+    if rest in _QUANTITIES:
+        return f"{_QUANTITIES[rest]}/{splits[0] if splits else 'train'}"
+    if rest in _GRAD_NORMS:
+        return "grad_norm"
+    return _lr_group(rest)
+
+
+def _lr_group(words: Sequence[str]) -> str | None:
+    """`lr/groupN` for `lr`, `learning_rate`, and Lightning's `lr-AdamW/pg2`."""
+    for lr in _LR_WORDS:
+        if tuple(words[: len(lr)]) == lr:
+            numbers = [m[1] for w in words[len(lr) :] if (m := _GROUP.match(w))]
+            # One word more is an optimizer's name; anything longer is some other quantity.
+            if len(words) - len(lr) - len(numbers) <= 1:
+                number = int(numbers[0]) if numbers else 0
+                one_based = any(w.startswith("pg") for w in words) and number > 0
+                return f"lr/group{number - one_based}"
+    return None
+
+
+def mapped(lengths: Mapping[str, int]) -> dict[str, str]:
+    """Signal -> the tag to take for it, given each tag's number of values.
+
+    Where several tags mean the same signal (`train_loss_step` and `train_loss_epoch`), our own name
+    wins, then the one with most values, then the first by name.
+    """
+    best: dict[str, tuple[bool, int, str]] = {}
+    for tag in sorted(lengths, reverse=True):
+        signal = signal_of(tag)
+        if signal is not None:
+            best[signal] = max(best.get(signal, (False, -1, "")), (tag == signal, lengths[tag], tag), key=lambda b: b[:2])
+    return {signal: tag for signal, (_, _, tag) in sorted(best.items())}

@@ -1,0 +1,221 @@
+"""The numbers of a remedy: which setting goes from where to where, and why just there.
+
+A number comes from the run where the run gives it and from the documents' factors where not. Where
+the log does not hold the old value, `before` is None and `after` says the factor in words: a number
+is never invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from diagnose.causes import EARLY_SHARE
+from diagnose.diagnosis import Setting
+from diagnose.findings import Finding
+from diagnose.run import Run
+from diagnose.schedules import peak_lr
+from diagnose.setup_rules.learning_rate import usual_range
+from diagnose.signals import GRAD_NORM, LR
+
+DIVIDE_BAD, DIVIDE_LATE = 10.0, 3.0  # K01: divide the rate by 3 to 10
+RAISE = 3.0  # K02 names no factor; K01's smaller one, turned round
+WARMUP_SHARE = 0.05  # of the run's steps: what is common where nothing was measured (K21 gives no number)
+USUAL_DECAY = 1e-4  # K50: 1e-3, 1e-4, 1e-5 are the usual starts
+STRONG_DECAY = 1e-2  # above this one of K50's starts times ten: a search, not a step
+DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.5
+CLIP_QUANTILE = 0.9  # of the gradient norms before the trouble: clip the tail, leave the rest
+
+
+@dataclass(frozen=True)
+class Dose:
+    """One setting's move and the reason for its size."""
+
+    setting: str
+    before: Setting
+    after: Setting
+    because: str
+
+
+def dose_of(remedy: str, run: Run, findings: Sequence[Finding]) -> Dose | None:
+    """The numbers of `remedy` for this run, None where it does not apply to it."""
+    return _DOSES[remedy](run, {finding.id: finding for finding in findings})
+
+
+Found = Mapping[str, Finding]
+
+
+def current_lr(run: Run) -> float | None:
+    """The highest learning rate that was used, else the one the optimizer was made with."""
+    return peak_lr(run.scalar(LR)) or run.setup.optimizer_setting("lr")
+
+
+def _lower_lr(run: Run, found: Found) -> Dose:
+    ill = found.get("nan_loss") or found.get("divergence")
+    late = ill is not None and ill.id == "divergence" and ill.window[0] > EARLY_SHARE * run.steps
+    factor = DIVIDE_LATE if late else DIVIDE_BAD
+    when = "only later in the run" if late else "from the beginning" if ill is None or ill.id == "divergence" else "without bound"
+    lr = current_lr(run)
+    return Dose(
+        "lr",
+        lr,
+        _rounded(lr / factor) if lr else f"a {'third' if late else 'tenth'} of it",
+        f"The loss grew {when}: divide the rate by {factor:.0f} (3 to 10 is the usual range).",
+    )
+
+
+def _raise_lr(run: Run, _: Found) -> Dose:
+    lr = current_lr(run)
+    usual = usual_range(str(run.setup.optimizer.get("type", "")))
+    if lr and usual and lr < usual[0]:
+        return Dose("lr", lr, usual[0], "The rate lies below its optimizer's usual range: start at that range's lower end.")
+    return Dose(
+        "lr",
+        lr,
+        _rounded(RAISE * lr) if lr else "three times as much",
+        "The loss falls in a straight line: there is room for larger steps, and three at a time stays reversible.",
+    )
+
+
+def _add_warmup(run: Run, _: Found) -> Dose:
+    return Dose(
+        "warmup_steps",
+        0,
+        _warmup(run),
+        "The trouble begins while curvature is still changing fast: let the rate rise over the first steps.",
+    )
+
+
+def _warmup(run: Run) -> int:
+    return max(10, round(WARMUP_SHARE * run.steps))
+
+
+def _clip_gradients(run: Run, found: Found) -> Dose:
+    norms = run.scalar(GRAD_NORM)
+    onset = min((finding.window[0] for finding in found.values() if finding.kind == "symptom"), default=run.steps)
+    before = norms.finite.values[norms.finite.steps < onset] if norms is not None else np.empty(0)
+    if len(before) < 10:
+        return Dose("max_norm", None, 1.0, "No gradient norms before the trouble to choose from: 1.0 is the common start.")
+    limit = float(np.quantile(before, CLIP_QUANTILE))
+    return Dose("max_norm", None, _rounded(limit), "Nine of ten gradient norms before the trouble were below this.")
+
+
+def _loss_scaling(_: Run, __: Found) -> Dose:
+    return Dose("loss_scaling", None, "dynamic", "Small gradients vanish and large ones overflow in half precision.")
+
+
+def _inspect_data(_: Run, found: Found) -> Dose:
+    ill = found.get("nan_loss") or found.get("divergence")
+    place = f"the batches just before step {ill.window[0]}" if ill else "the batches around the trouble"
+    return Dose("data", None, f"check {place}", "A single broken batch explains a sudden break as well as any setting does.")
+
+
+def _change_activation(run: Run, _: Found) -> Dose | None:
+    used = next((name for name in ("Sigmoid", "Tanh", "Softsign") if run.setup.modules.get(name)), None)
+    if used is None:
+        return None
+    return Dose("activation", used, "ReLU", f"{used} flattens at both ends, and its slope shrinks the gradient at every layer.")
+
+
+def _match_initialization(run: Run, _: Found) -> Dose:
+    saturating = any(run.setup.modules.get(name) for name in ("Sigmoid", "Tanh"))
+    fitting = "Xavier/Glorot" if saturating else "He/Kaiming"
+    return Dose("initialization", None, fitting, "It keeps the variance of activations and gradients level through depth.")
+
+
+def _add_normalization(run: Run, _: Found) -> Dose | None:
+    if any("Norm" in module for module in run.setup.modules):
+        return None
+    batch = run.setup.config_number("batch_size")
+    small = batch is not None and batch < 16
+    kind = "LayerNorm" if small or not run.setup.modules.get("Conv2d") else "BatchNorm"
+    return Dose("normalization", "none", kind, "It restores the signal's scale at every layer, forward and backward.")
+
+
+def _add_residuals(_: Run, __: Found) -> Dose:
+    return Dose("residual_connections", "none", "every two layers", "They carry the gradient past the layers that shrink it.")
+
+
+def _early_stop(run: Run, found: Found) -> Dose | None:
+    overfitting = found.get("overfitting")
+    if overfitting is None:
+        return None
+    best, last = overfitting.window
+    epochs = run.setup.config_number("epochs")
+    if epochs and run.steps:
+        at = max(1, round(epochs * best / run.steps))
+        return Dose("epochs", _whole(epochs), at, f"The validation loss was best at step {best} of {last}.")
+    return Dose("steps", run.steps, best, f"The validation loss was best at step {best} of {last}.")
+
+
+def _train_longer(run: Run, _: Found) -> Dose:
+    epochs = run.setup.config_number("epochs")
+    setting, before = ("epochs", epochs) if epochs else ("steps", float(run.steps))
+    return Dose(setting, _whole(before), _whole(2 * before), "The loss was still falling when the run ended.")
+
+
+def _increase_weight_decay(run: Run, _: Found) -> Dose | None:
+    decay = run.setup.optimizer_setting("weight_decay")
+    if decay is None:
+        return Dose("weight_decay", None, USUAL_DECAY, "The usual starts are 1e-3, 1e-4 and 1e-5.")
+    if decay >= STRONG_DECAY:
+        return None
+    after = max(10 * decay, USUAL_DECAY)
+    return Dose("weight_decay", decay, _rounded(after), "Usual starts lie a factor of ten apart: one step up.")
+
+
+def _increase_dropout(run: Run, _: Found) -> Dose | None:
+    dropout = run.setup.config_number("dropout")
+    if dropout is None:
+        return Dose("dropout", None, 0.2, "Units that may be missing cannot be relied on alone.")
+    if dropout >= MOST_DROPOUT:
+        return None
+    return Dose("dropout", dropout, _rounded(dropout + DROPOUT_STEP), "Units that may be missing cannot be relied on alone.")
+
+
+def _more_data(run: Run, _: Found) -> Dose:
+    samples = run.setup.config_number("dataset_size")
+    return Dose(
+        "dataset_size",
+        _whole(samples) if samples else None,
+        "as many more as can be had",
+        "Data usually gives more than any setting.",
+    )
+
+
+def _augment(run: Run, _: Found) -> Dose | None:
+    if run.setup.config.get("augmentation"):
+        return None
+    return Dose("augmentation", "none", "mild", "Varied samples cannot be memorised one by one.")
+
+
+_DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
+    "lower_lr": _lower_lr,
+    "raise_lr": _raise_lr,
+    "add_warmup": _add_warmup,
+    "clip_gradients": _clip_gradients,
+    "loss_scaling": _loss_scaling,
+    "inspect_data": _inspect_data,
+    "change_activation": _change_activation,
+    "match_initialization": _match_initialization,
+    "add_normalization": _add_normalization,
+    "add_residuals": _add_residuals,
+    "early_stop": _early_stop,
+    "train_longer": _train_longer,
+    "increase_weight_decay": _increase_weight_decay,
+    "increase_dropout": _increase_dropout,
+    "more_data": _more_data,
+    "augment": _augment,
+}
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits: a setting that a person would type."""
+    return float(f"{value:.3g}")
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if value == int(value) else value

@@ -1,0 +1,66 @@
+"""The plan: the first ill stage, the likeliest causes' changes, and what is coupled to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from diagnose.causes import known_causes
+from diagnose.diagnosis import Cause, Change, HeldBack, Prescription, Stage
+from diagnose.findings import Finding
+from diagnose.prescriptions.couplings import followers
+from diagnose.prescriptions.doses import dose_of
+from diagnose.prescriptions.remedies import known_remedies
+from diagnose.run import Run
+
+STAGES: tuple[Stage, ...] = ("stability", "generalisation", "refinement", "architecture")  # K80
+LIKELY = 0.1  # causes under this share decide nothing
+MOST_MOVES = 2  # K81: change one or two things at a time
+SECOND_CAUSE = 0.25  # a second move needs a cause at least this likely
+
+
+def plan(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Prescription:
+    """The prescription for ranked causes: one or two moves of the first ill stage, the rest held back."""
+    likely = [cause for cause in causes if cause.probability >= LIKELY]
+    if not likely:
+        return Prescription()
+    stage = min((known_causes()[cause.id].stage for cause in likely), key=STAGES.index)
+    changes = tuple(_moves([c for c in likely if known_causes()[c.id].stage == stage], findings, run))
+    later = [cause for cause in likely if known_causes()[cause.id].stage != stage]
+    return Prescription(stage, changes, tuple(_held_back(later, stage, changes)))
+
+
+def _moves(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Iterator[Change]:
+    """One move per cause: its first remedy that applies, and all that follows from it."""
+    settled: set[str] = set()
+    moves = 0
+    for rank, cause in enumerate(causes):
+        if moves == MOST_MOVES or (rank and cause.probability < SECOND_CAUSE):
+            return
+        for remedy in known_causes()[cause.id].remedies:
+            change = _change(remedy, findings, run)
+            if change is None or change.setting in settled:
+                continue
+            move = [change, *(f for f in followers(change, run) if f.setting not in settled)]
+            settled |= {part.setting for part in move}
+            moves += 1
+            yield from move
+            break
+
+
+def _change(remedy: str, findings: Sequence[Finding], run: Run) -> Change | None:
+    dose = dose_of(remedy, run, findings)
+    if dose is None:
+        return None
+    known = known_remedies()[remedy]
+    return Change(
+        remedy, known.title, dose.setting, dose.before, dose.after, dose.because, known.sources, watch=known.watch
+    )
+
+
+def _held_back(causes: Sequence[Cause], stage: Stage, changes: Sequence[Change]) -> Iterator[HeldBack]:
+    taken = {change.remedy for change in changes}
+    for cause in causes:
+        for remedy in known_causes()[cause.id].remedies:
+            if remedy not in taken:
+                taken.add(remedy)
+                yield HeldBack(remedy, known_remedies()[remedy].title, stage)

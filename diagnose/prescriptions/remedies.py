@@ -1,0 +1,29 @@
+"""The remedies of remedies.toml as data."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One kind of action, what to watch after it, and where it is told."""
+
+    id: str
+    title: str
+    watch: str
+    sources: tuple[str, ...]
+
+
+@cache
+def known_remedies() -> Mapping[str, Remedy]:
+    """All remedies of remedies.toml by id."""
+    text = files("diagnose.prescriptions").joinpath("remedies.toml").read_text(encoding="utf-8")
+    return {
+        name: Remedy(name, entry["title"], entry["watch"], tuple(entry["sources"]))
+        for name, entry in tomllib.loads(text).items()
+    }

@@ -1,0 +1,139 @@
+"""One training run in memory: its set-up and its signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Steps = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A scalar signal over steps, in the order of its steps.
+
+    `steps` int64 of shape (n,), strictly increasing; `values` float64 of shape (n,), NaN and infinity
+    kept as they were logged; `wall_times` float64 of shape (n,), seconds since the epoch.
+    """
+
+    steps: Steps
+    values: Values
+    wall_times: Values
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def finite(self) -> Series:
+        """The series without its NaN and infinite values."""
+        sound = np.isfinite(self.values)
+        return self if sound.all() else Series(self.steps[sound], self.values[sound], self.wall_times[sound])
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSeries:
+    """A per-layer signal: `steps` int64 of shape (n,), `values` float32 of shape (n, layers)."""
+
+    steps: Steps
+    values: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the model, as the set-up describes it, in the order of the forward pass.
+
+    `activation` is the non-linearity that follows ("ReLU", "Sigmoid", …), empty where none was seen;
+    `init` holds the weight's statistics at attach time (`weight_std`, `fan_in`, `fan_out`).
+    """
+
+    name: str
+    type: str
+    parameters: int
+    trainable: bool = True
+    activation: str = ""
+    init: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was fixed before the first step, as far as the log tells.
+
+    `config` is what the user passed; `optimizer` holds `type` and `groups` (a list of settings such as
+    `lr`, `momentum`, `weight_decay`); `model` holds `type` and `parameters`; `modules` counts the
+    modules by type, so that dropout and normalisation are seen although they own no parameters.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    modules: Mapping[str, int] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+
+    def optimizer_setting(self, name: str) -> float | None:
+        """The setting of the first parameter group, or None where the log does not hold it."""
+        groups = self.optimizer.get("groups") or [{}]
+        value = groups[0].get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def config_number(self, name: str) -> float | None:
+        """A number of the user's config, or None where it is absent or no number."""
+        value = self.config.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training run: a directory with event logs, read.
+
+    `names` maps each signal to the name under which its logger wrote it; `unmapped` are the scalars
+    that no signal was found for; `notes` say what reading lost or assumed, one sentence each.
+    """
+
+    path: str
+    setup: Setup = field(default_factory=Setup)
+    scalars: Mapping[str, Series] = field(default_factory=dict)
+    layer_signals: Mapping[str, LayerSeries] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    unmapped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def scalar(self, name: str) -> Series | None:
+        """The scalar signal, or None where it was not logged or has no values."""
+        series = self.scalars.get(name)
+        return series if series is not None and len(series) else None
+
+    def per_layer(self, name: str) -> LayerSeries | None:
+        """The per-layer signal, or None where it was not logged or has no values."""
+        series = self.layer_signals.get(name)
+        return series if series is not None and len(series) else None
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of the per-layer signals' columns."""
+        return tuple(layer.name for layer in self.setup.layers)
+
+    @property
+    def steps(self) -> int:
+        """The last step that any signal reached, 0 for a run without any."""
+        last = [int(s.steps[-1]) for s in (*self.scalars.values(), *self.layer_signals.values()) if len(s)]
+        return max(last, default=0)
+
+    def to_frame(self) -> pd.DataFrame:
+        """All scalar signals as a table: one row per step, one column per signal, NaN where not logged."""
+        import pandas as pd  # a third of a second that only those who ask for a table should wait
+
+        columns = {name: pd.Series(s.values, index=s.steps) for name, s in self.scalars.items() if len(s)}
+        return pd.DataFrame(columns).rename_axis("step").sort_index()

@@ -1,0 +1,41 @@
+"""The symptoms: one file each, named after what it finds. The folder is the registry."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+from diagnose.findings import Finding
+from diagnose.run import Run
+
+Find = Callable[[Run], Iterator[Finding]]
+
+
+@cache
+def ids() -> tuple[str, ...]:
+    """Every symptom's id, in alphabetical order."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def find(run: Run, only: Iterable[str] | None = None) -> list[Finding]:
+    """Findings of all symptoms, or of those in `only`."""
+    return [finding for name in (ids() if only is None else only) for finding in _module(name).find(run)]
+
+
+def title(symptom: str) -> str:
+    """The symptom's name as a person reads it: "Vanishing gradients"."""
+    return manual_page(symptom).partition(":")[0]
+
+
+def manual_page(symptom: str) -> str:
+    """What it looks like, how it is told, what it is mistaken for, its causes and sources."""
+    return inspect.getdoc(_module(symptom)) or ""
+
+
+@cache
+def _module(symptom: str) -> ModuleType:
+    return import_module(f"{__name__}.{symptom}")

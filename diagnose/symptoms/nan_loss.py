@@ -1,0 +1,71 @@
+"""NaN loss: the training loss becomes NaN or infinite.
+
+What it looks like   The curve ends, or has a hole: from one step on the loss is no number any more.
+How it is told       Non-finite values in the training loss. One that comes back to finite values is a
+                     `warning` (mixed precision skips such a step on purpose); one that stays is `critical`.
+Why it matters       Every weight that a non-finite gradient touched is lost; nothing after it is training.
+Mistaken for         `divergence` grows without bound but stays finite, often just before.
+When to ignore it    Single steps under loss scaling that were skipped.
+Causes               lr_too_high, missing_clipping, precision, bad_data
+Sources              K01 (deep-dive §2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from diagnose.findings import Finding, Severity
+from diagnose.run import Run
+from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS
+
+RECOVERED_SHARE = 0.05  # of the run's last values: all finite again means that the run went on
+
+
+def find(run: Run) -> Iterator[Finding]:
+    """Yield at most one finding, its window from the first to the last non-finite value."""
+    loss = run.scalar(TRAIN_LOSS)
+    if loss is None:
+        return
+    bad = ~np.isfinite(loss.values)
+    if not bad.any():
+        return
+    first, last = np.flatnonzero(bad)[[0, -1]]
+    tail = max(1, int(len(loss) * RECOVERED_SHARE))
+    recovered = not bad[-tail:].any()
+    before = loss.values[:first][~bad[:first]]
+    evidence: dict[str, float | str] = {
+        "first_step": int(loss.steps[first]),
+        "value": str(loss.values[first]),
+        "nonfinite_values": int(bad.sum()),
+    }
+    if len(before):
+        evidence["loss_before"] = float(before[-1])
+    for name, label in ((LR, "lr_at_first"), (GRAD_NORM, "grad_norm_before")):
+        value = _last_finite_until(run, name, int(loss.steps[first]))
+        if value is not None:
+            evidence[label] = value
+    yield Finding(
+        id="nan_loss",
+        severity=Severity.WARNING if recovered else Severity.CRITICAL,
+        confidence=0.99,
+        window=(int(loss.steps[first]), int(loss.steps[last])),
+        summary=_summary(loss.steps[first], recovered=recovered, before=before),
+        evidence=evidence,
+    )
+
+
+def _summary(step: int, *, recovered: bool, before: np.ndarray) -> str:
+    came_from = f", from {before[-1]:.3g} the step before" if len(before) else ", from the very start"
+    ending = "and came back" if recovered else "and stays so"
+    return f"The training loss stops being a number at step {step}{came_from}, {ending}."
+
+
+def _last_finite_until(run: Run, name: str, step: int) -> float | None:
+    series = run.scalar(name)
+    if series is None:
+        return None
+    sound = series.finite
+    until = sound.values[sound.steps <= step]
+    return float(until[-1]) if len(until) else None

@@ -1,0 +1,86 @@
+"""Overfitting: the validation loss turns upward while the training loss keeps falling.
+
+What it looks like   Two curves that fall together, then part: a widening gap, the validation loss with
+                     its best value well before the end.
+How it is told       The rise of the smoothed validation loss from its best to its last level against its
+                     noise and against its own fall, with a training loss that is no worse at the end
+                     than at that best step.
+Why it matters       Every step after the best one makes the model worse on data it has not seen.
+Mistaken for         `divergence` and `late_instability` raise the training loss too; `validation_stall`
+                     stops without rising.
+When to ignore it    When the metric that counts (accuracy, say) still improves: cross-entropy may rise
+                     through overconfidence alone. The severity is lowered to `info` then.
+Causes               too_many_epochs, too_little_regularization
+Sources              K40 (deep-dive §4, §6), K43 (deep-dive §9)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from diagnose import curves
+from diagnose.findings import Finding, Severity
+from diagnose.run import Run
+from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
+
+RISE_OF_BEST = 0.05  # times the best validation loss: less is nobody's concern
+RISE_OF_FALL = 0.02  # times the validation loss's own fall
+NOISE_FACTOR = 3.0  # standard deviations of the validation curve's own noise
+METRIC_TOLERANCE = 0.002  # of accuracy: closer to its best than this counts as still at its best
+
+
+def find(run: Run) -> Iterator[Finding]:
+    """Yield at most one finding, its window from the best validation step to the last."""
+    validation, train = run.scalar(VALIDATION_LOSS), run.scalar(TRAIN_LOSS)
+    if validation is None or train is None or len(validation.finite) < curves.MIN_POINTS:
+        return
+    curve = curves.smoothed(curves.reduced(validation), width=3)
+    best_at = int(np.argmin(curve.values))
+    best, last, first = float(curve.values[best_at]), curve.last_level, float(validation.finite.values[0])
+    rise = last - best
+    needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curve.noise)
+    if rise <= needed:
+        return
+    best_step, last_step = int(curve.steps[best_at]), int(curve.steps[-1])
+    train_at_best, train_last = _level_at(run, best_step), _level_at(run, last_step)
+    if train_at_best is None or train_last is None or train_last > train_at_best:
+        return
+    metric_holds = _accuracy_holds(run)
+    yield Finding(
+        id="overfitting",
+        severity=Severity.INFO if metric_holds else Severity.WARNING,
+        confidence=(0.5 + 0.49 * curves.sigmoid(rise / needed - 1.5)) * (0.7 if metric_holds else 1.0),
+        window=(best_step, last_step),
+        summary=(
+            f"The validation loss is best at step {best_step} ({best:.3g}) and rises to {last:.3g}, "
+            f"while the training loss goes on from {train_at_best:.3g} to {train_last:.3g}."
+        ),
+        evidence={
+            "best_step": best_step,
+            "validation_loss_best": best,
+            "validation_loss_last": last,
+            "train_loss_at_best": train_at_best,
+            "train_loss_last": train_last,
+            "rise": rise / abs(best) if best else rise,
+        },
+    )
+
+
+def _level_at(run: Run, step: int) -> float | None:
+    """The smoothed training loss at `step`, None where it has no finite value."""
+    train = run.scalar(TRAIN_LOSS)
+    if train is None or not len(train.finite):
+        return None
+    curve = curves.smoothed(curves.reduced(train))
+    return float(curve.values[min(int(np.searchsorted(curve.steps, step)), len(curve) - 1)])
+
+
+def _accuracy_holds(run: Run) -> bool:
+    """Whether the validation accuracy was logged and ends at its best."""
+    accuracy = run.scalar("accuracy/validation")
+    if accuracy is None or len(accuracy.finite) < curves.MIN_POINTS:
+        return False
+    curve = curves.smoothed(curves.reduced(accuracy), width=3)
+    return curve.last_level >= float(curve.values.max()) - METRIC_TOLERANCE

@@ -1,0 +1,64 @@
+"""Vanishing activations: from layer to layer less and less of the signal is left.
+
+What it looks like   On the heat map of activation variance the rows get darker with depth, by orders of
+                     magnitude: the deep layers put out nearly the same for every input.
+How it is told       The variance over samples of each layer's output. A layer has lost the signal where
+                     its variance is under a ten-thousandth of the largest before it; it is a symptom
+                     where a run of layers has, up to the last hidden one, for most of the sampled steps.
+Why it matters       What does not depend on the input any more cannot be learned from.
+Mistaken for         `dead_units` are zeros in one layer; a bottleneck narrows in width, not in variance.
+When to ignore it    In the first steps only, where training recovers by itself.
+Causes               bad_initialization, missing_normalization
+Sources              K61 (interdependencies §3, §5; deep-dive §5), K60 (interdependencies §3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from diagnose import curves
+from diagnose.findings import Finding, Severity
+from diagnose.run import Run
+from diagnose.signals import LAYER_ACTIVATION_VARIANCE
+
+LOST = 1e-4  # of the largest variance before it: one part in a hundred of the amplitude
+MIN_LAYERS = 3  # depth needs at least three layers to be seen
+MOST_STEPS = 0.5  # of the sampled steps
+
+
+def find(run: Run) -> Iterator[Finding]:
+    """Yield at most one finding, its window over the sampled steps at which the signal is lost."""
+    signal = run.per_layer(LAYER_ACTIVATION_VARIANCE)
+    if signal is None or signal.values.shape[1] < MIN_LAYERS:
+        return
+    variance = signal.values.astype(np.float64)
+    before = np.fmax.accumulate(variance, axis=1)[:, :-1]
+    with np.errstate(invalid="ignore"):
+        lost = variance[:, 1:] < LOST * before
+    # The last layer's own scale is the task's (logits, a mean): the layer before it must be lost too.
+    ill = lost[:, -2]
+    if ill.mean() < MOST_STEPS:
+        return
+    usually_lost = lost[ill].mean(axis=0) > 0.5
+    columns = np.flatnonzero(usually_lost) + 1
+    ratio = np.nanmedian(variance[ill, columns[-1]] / before[ill, columns[-1] - 1])
+    steps = signal.steps[ill]
+    names = run.layer_names or tuple(str(i) for i in range(variance.shape[1]))
+    yield Finding(
+        id="vanishing_activations",
+        severity=Severity.CRITICAL,
+        confidence=0.6 + 0.39 * curves.sigmoid(np.log10(LOST / max(ratio, 1e-300)) - 0.5),
+        window=(int(steps[0]), int(steps[-1])),
+        summary=(
+            f"From layer {names[columns[0]]} on, outputs hardly depend on the input: their variance is "
+            f"{ratio:.1e} of that of the layers before."
+        ),
+        evidence={
+            "variance_ratio": float(ratio),
+            "layers_lost": len(columns),
+            "share_of_sampled_steps": float(ill.mean()),
+        },
+        layers=tuple(names[c] for c in columns),
+    )
