@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diagnose.errors import NoRunError
-from diagnose.logs import layout, names
+from diagnose.logs import layout, names, setup_text
 from diagnose.logs.discovery import event_files_of
 from diagnose.logs.reading import Column, EventData, read_event_file
-from diagnose.run import Layer, LayerSeries, Run, Series, Setup
+from diagnose.run import LayerSeries, Run, Series, Setup
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -100,28 +98,10 @@ def _layer_series(column: Column) -> LayerSeries:
 
 
 def _setup(text: str | None) -> tuple[Setup, list[str]]:
-    """The set-up from its JSON; whatever does not have the expected form is left out, with a note."""
+    """The set-up and, where the text is not in the form we know, a note that it was left out."""
     if text is None:
         return Setup(), []
     try:
-        told = json.loads(text)
-        layers = tuple(_layer(entry) for entry in told.get("layers", ()))
-    except (ValueError, AttributeError, KeyError, TypeError):
+        return setup_text.from_json(text), []
+    except ValueError:
         return Setup(), ["The set-up in the log is not in the form we know and was left out."]
-    parts = ("config", "environment", "optimizer", "scheduler", "model", "modules")
-    return Setup(**{part: _mapping(told.get(part)) for part in parts}, layers=layers), []
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _layer(entry: Mapping[str, Any]) -> Layer:
-    return Layer(
-        name=str(entry["name"]),
-        type=str(entry["type"]),
-        parameters=int(entry["parameters"]),
-        trainable=bool(entry.get("trainable", True)),
-        activation=str(entry.get("activation", "")),
-        init={str(k): float(v) for k, v in _mapping(entry.get("init")).items()},
-    )

@@ -1,0 +1,105 @@
+"""Who may ask: the address a request came to, the page it came from, and the token it carries.
+
+Three checks before every route, callbacks and assets included. The Host header must name this server,
+or a foreign name that resolves here (DNS rebinding) could read the pages. The Origin header, where a
+browser sends one, must be our own. And where there is a token, it must be known: given once as
+`?token=`, then kept in a cookie that scripts cannot read and other sites cannot send.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+from urllib.parse import quote, urlencode, urlsplit
+
+from flask import Flask, Response, request
+from markupsafe import escape
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+TOKEN_BYTES = 32
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can be reached from this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def new_token() -> str:
+    """A token that cannot be guessed."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def guard(server: Flask, host: str, token: str | None) -> None:
+    """Refuse whatever does not pass the three checks; must be registered before any other handler."""
+
+    @server.before_request
+    def check() -> Response | None:
+        if not _is_ours(_hostname(request.headers.get("Host", "")), host):
+            return _refusal("This address is not one this dashboard answers to. Open it at the address it printed.")
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+            return _refusal("Requests from other sites are refused.")
+        return None if token is None else _check_token(token)
+
+
+def _check_token(token: str) -> Response | None:
+    # Cookies do not tell ports apart: the name keeps two dashboards on one machine from fighting over one cookie.
+    cookie = f"diagnose-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
+    given = request.args.get("token")
+    if given is not None and _same(given, token):
+        return _welcome(cookie, token)
+    if _same(request.cookies.get(cookie, ""), token):
+        return None
+    return _refusal("A token is needed. Open the address that was printed when the dashboard started.")
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
+
+
+def _welcome(cookie: str, token: str) -> Response:
+    """A page that sets the cookie and moves on to the address without the token.
+
+    A redirect would lose the cookie when the link was clicked on another site: SameSite=Strict looks at
+    where the navigation began. Moving on from our own page begins here.
+    """
+    rest = urlencode([(key, value) for key, value in request.args.items(multi=True) if key != "token"])
+    target = escape("/" + quote(request.path.lstrip("/")) + (f"?{rest}" if rest else ""))
+    page = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><title>diagnose</title>'
+    response = Response(page, mimetype="text/html")
+    response.set_cookie(cookie, token, httponly=True, samesite="Strict", path="/")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _refusal(reason: str) -> Response:
+    return Response(reason + "\n", status=403, mimetype="text/plain")
+
+
+def _hostname(host_header: str) -> str:
+    try:
+        return (urlsplit(f"//{host_header}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _is_ours(name: str, bound: str) -> bool:
+    """Whether a Host header's name is one of this server's own.
+
+    A server bound to this machine alone has three names. One that others may reach has as many as its
+    networks give it: any bare IP address (rebinding needs a name), and the machine's own names.
+    """
+    if name in LOOPBACK_NAMES or name == bound.lower():
+        return True
+    if is_loopback(bound):
+        return False
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return name in {socket.gethostname().lower(), socket.getfqdn().lower()}

@@ -1,0 +1,37 @@
+"""Whether a run is live, stalled or finished, told by the age of its last write."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+
+from diagnose.run import Run
+from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
+
+Activity = Literal["live", "stalled", "finished"]
+
+LIVE_S: Final = 60.0  # the monitor flushes every few seconds: a minute of silence is no accident
+FINISHED_S: Final = 900.0  # what has been silent for a quarter of an hour is not waited for
+RHYTHM: Final = 3.0  # times the run's own pause between writes: one that logs once an epoch is slow, not silent
+RECENT: Final = 20  # writes that its rhythm is taken from
+
+
+def activity(last_write_s: float, now_s: float, pause_s: float = 0.0) -> Activity:
+    """`live` up to a minute after the last write, `stalled` up to a quarter of an hour, then `finished`.
+
+    Both limits stretch to three times `pause_s`, the run's own usual pause between two writes.
+    """
+    age = now_s - last_write_s
+    if age <= max(LIVE_S, RHYTHM * pause_s):
+        return "live"
+    return "stalled" if age <= max(FINISHED_S, 2 * RHYTHM * pause_s) else "finished"
+
+
+def usual_pause_s(run: Run) -> float:
+    """Median seconds between the last writes of the run's loss, 0 where it has too few."""
+    series = run.scalar(TRAIN_LOSS) or run.scalar(VALIDATION_LOSS)
+    if series is None or len(series) < 3:
+        return 0.0
+    pause = float(np.median(np.diff(series.wall_times[-RECENT:])))
+    return pause if np.isfinite(pause) and pause > 0 else 0.0

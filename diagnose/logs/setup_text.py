@@ -1,0 +1,43 @@
+"""The set-up as the JSON text that stands in the log, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from diagnose.logs.layout import SETUP_SCHEMA
+from diagnose.run import Layer, Setup
+
+_PARTS = ("config", "environment", "optimizer", "scheduler", "model", "modules")
+
+
+def as_json(setup: Setup) -> str:
+    """One JSON object; whatever is no plain value is told by its `str`."""
+    return json.dumps({"schema": SETUP_SCHEMA, **asdict(setup)}, default=str)
+
+
+def from_json(text: str) -> Setup:
+    """The set-up of a log; raises `ValueError` where the text is not in the form that `as_json` writes."""
+    try:
+        told = json.loads(text)
+        layers = tuple(_layer(entry) for entry in told.get("layers", ()))
+        return Setup(**{part: _mapping(told.get(part)) for part in _PARTS}, layers=layers)
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError("not a set-up") from error
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _layer(entry: Mapping[str, Any]) -> Layer:
+    return Layer(
+        name=str(entry["name"]),
+        type=str(entry["type"]),
+        parameters=int(entry["parameters"]),
+        trainable=bool(entry.get("trainable", True)),
+        activation=str(entry.get("activation", "")),
+        init={str(k): float(v) for k, v in _mapping(entry.get("init")).items()},
+    )

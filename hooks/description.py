@@ -1,0 +1,122 @@
+"""The set-up as the log tells it: config, environment, optimizer, scheduler and model summary."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from diagnose.hooks.layers import LayerTable, device_of
+from diagnose.run import Layer, Setup
+
+GIT_TIMEOUT_S = 2
+STATISTICS_SAMPLE = 1 << 20  # values of a weight that its statistics look at
+
+
+def setup_of(
+    layers: LayerTable, optimizer: Optimizer | None, scheduler: object, scaler: object, config: Mapping[str, Any]
+) -> Setup:
+    """Everything that is fixed before the first step, as plain values."""
+    leaves = Counter(type(m).__name__ for m in layers.model.modules() if not any(m.children()))
+    return Setup(
+        config=_plain(config),
+        environment={**environment(device_of(layers.model)), "grad_scaler": type(scaler).__name__ if scaler else None},
+        optimizer=_optimizer(optimizer),
+        scheduler=_scheduler(scheduler),
+        model={
+            "type": type(layers.model).__name__,
+            "parameters": sum(p.numel() for p in layers.parameters),
+            "trainable_parameters": sum(p.numel() for p in layers.parameters if p.requires_grad),
+        },
+        modules=dict(leaves),
+        layers=tuple(_layer(name, module, layers) for name, module in layers.modules),
+    )
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device, seed and the git commit of the working directory; nothing of the process's environment."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": gpu or str(device),
+        "threads": torch.get_num_threads(),
+        "seed": torch.initial_seed(),
+        "git_commit": _git_commit(),
+        "script": Path(sys.argv[0]).name if sys.argv and sys.argv[0] else None,
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607  whichever git the user has
+            capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _optimizer(optimizer: Optimizer | None) -> dict[str, Any]:
+    if optimizer is None:
+        return {}
+    groups = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    return {"type": type(optimizer).__name__, "groups": groups}
+
+
+def _scheduler(scheduler: object) -> dict[str, Any]:
+    if scheduler is None:
+        return {}
+    state = getattr(scheduler, "state_dict", dict)()
+    settings = {k: _plain(v) for k, v in state.items() if isinstance(v, int | float | str | list) and not k.startswith("_")}
+    return {"type": type(scheduler).__name__, **settings}
+
+
+def _layer(name: str, module: nn.Module, layers: LayerTable) -> Layer:
+    own = [p for p in module._parameters.values() if p is not None]
+    return Layer(
+        name=name or type(module).__name__,
+        type=type(module).__name__,
+        parameters=sum(p.numel() for p in own if not nn.parameter.is_lazy(p)),
+        trainable=any(p.requires_grad for p in own),
+        activation=layers.activations.get(name, ""),
+        init=_weight_statistics(module),
+    )
+
+
+def _weight_statistics(module: nn.Module) -> dict[str, float]:
+    """Standard deviation and fans of the module's weight matrix; empty where it has none."""
+    weight = module._parameters.get("weight")
+    if weight is None or nn.parameter.is_lazy(weight) or weight.is_meta or weight.dim() < 2 or not weight.is_floating_point():
+        return {}
+    receptive = weight[0, 0].numel()
+    values = weight.detach().flatten()
+    sample = values[:: max(1, values.numel() // STATISTICS_SAMPLE)]
+    return {
+        "weight_std": float(sample.float().std()),
+        "fan_in": float(weight.shape[1] * receptive),
+        "fan_out": float(weight.shape[0] * receptive),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON holds it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Tensor):
+        return value.item() if value.numel() == 1 else str(tuple(value.shape))
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    return str(value)

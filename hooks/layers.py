@@ -1,0 +1,120 @@
+"""Which modules count as layers, in which order, and which parameters belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Modules that shape a signal without owning parameters; the first of them to run after a layer is its activation.
+ACTIVATIONS = (
+    nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh,
+    nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.ReLU6, nn.Softplus, nn.Softsign, nn.Softmax, nn.GLU,
+)  # fmt: skip
+
+
+class LayerTable:
+    """The model's layers: every module that owns parameters itself, in the order of the forward pass.
+
+    The order is that of registration until `reorder` was told in which order modules really ran.
+    A parameter that two modules share belongs to the first of them.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.modules: list[tuple[str, nn.Module]] = [
+            (name, module) for name, module in model.named_modules() if module._parameters
+        ]
+        self.activations: dict[str, str] = {}
+        self._index()
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def reorder(self, calls: Sequence[nn.Module]) -> None:
+        """Sort by first call; layers that were not called keep their place behind. Finds each layer's activation."""
+        rank = {id(module): number for number, module in reversed(list(enumerate(calls)))}
+        self.modules.sort(key=lambda entry: rank.get(id(entry[1]), len(calls)))
+        names = {id(module): name for name, module in self.modules}
+        latest = ""
+        for module in calls:
+            if isinstance(module, ACTIVATIONS):
+                if latest:
+                    self.activations.setdefault(latest, type(module).__name__)
+            elif id(module) in names:
+                latest = names[id(module)]
+        self._index()
+
+    def place_of(self, module: nn.Module) -> int:
+        """The place of a layer in the order."""
+        return self._place[id(module)]
+
+    def layer_of(self, parameter: Tensor) -> int:
+        """The place of the layer that owns the parameter."""
+        return self._layer_of[id(parameter)]
+
+    def _index(self) -> None:
+        self.parameters: list[nn.Parameter] = []
+        self._layer_of: dict[int, int] = {}
+        self._place = {id(module): place for place, (_, module) in enumerate(self.modules)}
+        for place, (_, module) in enumerate(self.modules):
+            for parameter in module._parameters.values():
+                if parameter is not None and id(parameter) not in self._layer_of:
+                    self._layer_of[id(parameter)] = place
+                    self.parameters.append(parameter)
+
+
+class ForwardOrder:
+    """Notes the order in which modules run during one forward pass, then leaves no trace."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.calls: list[nn.Module] = []
+        self._handles = [
+            module.register_forward_hook(self._note)
+            for module in model.modules()
+            if module._parameters or isinstance(module, ACTIVATIONS)
+        ]
+
+    def _note(self, module: nn.Module, _args: Any, _output: Any) -> None:
+        self.calls.append(module)
+
+    def finish(self) -> list[nn.Module]:
+        """Remove the hooks and return the modules in the order of their calls."""
+        for handle in self._handles:
+            handle.remove()
+        return self.calls
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The user's own module inside DistributedDataParallel, DataParallel and torch.compile."""
+    while True:
+        inner = getattr(model, "_orig_mod", None) or (
+            model.module if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) else None
+        )
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The first tensor of a module's output, also in tuples, lists and mappings; None where there is none."""
+    return next(_tensors(output), None)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, tuple | list):
+        for part in output:
+            yield from _tensors(part)
+    elif isinstance(output, dict):
+        yield from _tensors(list(output.values()))
+
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the model's first parameter or buffer; the CPU where it has neither."""
+    first = next(iter([*model.parameters(), *model.buffers()]), None)
+    return first.device if first is not None else torch.device("cpu")

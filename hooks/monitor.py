@@ -1,0 +1,279 @@
+"""`attach` and the Monitor: one line in a training script, and everything that follows from it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from diagnose import symptoms
+from diagnose.errors import InvalidArgumentError, TrainingHalted
+from diagnose.findings import Finding
+from diagnose.hooks.cadence import Cadence, cadence_of
+from diagnose.hooks.description import setup_of
+from diagnose.hooks.guard import Guard, Hook
+from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, unwrapped
+from diagnose.hooks.probes.activations import ActivationProbe
+from diagnose.hooks.probes.gradients import GradientProbe
+from diagnose.hooks.probes.losses import LossProbe
+from diagnose.hooks.stream import Stream
+from diagnose.hooks.watch import Watch
+from diagnose.logs import setup_text
+
+
+def attach(
+    model: nn.Module,
+    optimizer: Optimizer | None = None,
+    *,
+    criterion: nn.Module | None = None,
+    scheduler: object | None = None,
+    scaler: object | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    cadence: Cadence | Literal["auto"] = "auto",
+    on_finding: Callable[[Finding], None] | None = None,
+    halt_on: Iterable[str] = (),
+) -> Monitor:
+    """Watch a training run and write what an expert would look at to a TensorBoard event log.
+
+    The optimizer is found at its first step where it is left out. `criterion`'s outputs are logged,
+    training and evaluation apart; without it, log losses with `Monitor.log`, unless the model's output
+    has a `.loss`. `config` is kept with the run: batch_size, epochs, dataset_size, num_classes,
+    dataset_version, seed, task, augmentation, … `on_finding` is called from the training thread, between
+    steps; a symptom named in `halt_on` raises `TrainingHalted` there. Nothing else of ours ever raises
+    during training.
+
+    Raises `InvalidArgumentError`, naming the argument, where one cannot be used: `model` is no module, a
+    `halt_on` id is unknown, `run_dir` cannot be written.
+    """
+    _check(model, optimizer, criterion, config, on_finding)
+    halting = _halting_ids(halt_on)
+    directory = Path(run_dir) if run_dir is not None else _default_run_dir(unwrapped(model))
+    try:
+        return Monitor(
+            model, optimizer, criterion, scheduler, scaler, directory, dict(config or {}), cadence_of(cadence), on_finding, halting
+        )
+    except OSError as error:
+        raise InvalidArgumentError(f"attach(run_dir={os.fspath(directory)!r}): cannot be written ({error.strerror}).") from error
+
+
+class Monitor:
+    """Watches one model and its optimizer until it is closed. Made by `attach`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None,
+        criterion: nn.Module | None,
+        scheduler: object,
+        scaler: object,
+        run_dir: Path,
+        config: dict[str, Any],
+        cadence: Cadence,
+        on_finding: Callable[[Finding], None] | None,
+        halt_on: frozenset[str],
+    ) -> None:
+        self.run_dir = run_dir
+        self._model = model
+        self._optimizer: Optimizer | None = None
+        self._described_by = (scheduler, scaler, config)
+        self._cadence = cadence
+        self._on_finding = on_finding
+        self._halt_on = halt_on
+        self._step = 0  # the step that is open, or was completed last; the first is 1
+        self._step_open = False
+        self._order: ForwardOrder | None = None
+        self._guard = Guard()
+        self._layers = LayerTable(unwrapped(model))
+        self._watch = Watch(os.fspath(run_dir), halt_on)
+        # The stream lives on a thread of its own and must not hold the monitor, and so the model, alive.
+        observe = partial(self._guard.run, "live alerts", self._watch.observe)
+        self._stream = Stream(run_dir, device_of(model), len(self._layers), observe)
+        self._gradients = GradientProbe(self._layers, self._stream)
+        self._activations = ActivationProbe(self._layers, self._stream, self._guard)
+        self._losses = LossProbe(model, self._stream, self._current_step)
+        self._handles: list[RemovableHandle] = []
+        self._hook_model(criterion)
+        if optimizer is not None:
+            self._adopt(optimizer)
+        else:
+            self._handles.append(register_optimizer_step_pre_hook(_optimizer_finder(self)))
+        self._guard.run("set-up", self._describe)
+        # Also at interpreter exit, and when the model is dropped without close().
+        self._closing = weakref.finalize(self, Stream.close, self._stream)
+
+    def log(self, *, split: Literal["train", "validation"] = "train", step: int | None = None, **values: Tensor | float) -> None:
+        """Log scalars under `name/split`, for the step at hand or for `step`.
+
+        Tensors stay on their device until the next flush. Called before `optimizer.step()` or after it,
+        the values land on that same step; what one step gets several times is averaged.
+        """
+        for name, value in values.items():
+            self._guard.run(f"log({name}=…)", self._log_one, step, f"{name}/{split}", value)
+
+    def close(self) -> None:
+        """Remove all hooks, write what is left and close the log; safe to call twice."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._guard.run("closing", self._finish_forward)
+        self._closing()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- the course of a step -------------------------------------------------------------------
+
+    def _hook_model(self, criterion: nn.Module | None) -> None:
+        self._handles.append(self._model.register_forward_pre_hook(self._hook("steps", self._before_forward)))
+        self._handles.append(self._model.register_forward_hook(self._hook("forward", self._after_forward)))
+        if criterion is not None:
+            self._handles.append(criterion.register_forward_hook(self._hook("losses", self._losses.from_criterion)))
+
+    def _adopt(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._handles.append(optimizer.register_step_pre_hook(self._hook("gradients", self._before_step)))
+        self._handles.append(optimizer.register_step_post_hook(self._close_step))
+
+    def _before_forward(self, *_: Any) -> None:
+        if not (self._model.training and torch.is_grad_enabled()):
+            return
+        first_micro_batch = not self._step_open
+        self._open_step()
+        if first_micro_batch and self._step == 1:
+            self._order = ForwardOrder(self._layers.model)
+        if first_micro_batch and self._cadence.due("activations", self._step):
+            self._activations.begin()
+
+    def _after_forward(self, _model: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self._finish_forward()
+        self._losses.from_output(inputs, output)
+
+    def _finish_forward(self) -> None:
+        self._activations.end()
+        if self._order is not None:
+            calls, self._order = self._order.finish(), None
+            self._layers.reorder(calls)
+            self._gradients.forget_order()
+            self._describe()
+        self._activations.write(self._step)
+
+    def _before_step(self, *_: Any) -> None:
+        self._open_step()  # where the model was not called through its own forward
+        if self._cadence.due("gradients", self._step):
+            self._gradients.measure(self._step)
+        for number, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
+            self._stream.add(self._step, f"lr/group{number}", group["lr"])
+
+    def _open_step(self) -> None:
+        if not self._step_open:
+            self._step += 1
+            self._step_open = True
+            self._stream.step_done(self._step)
+
+    def _close_step(self, *_: Any) -> None:
+        """The optimizer has stepped: tell what was found meanwhile. The only place that may raise."""
+        self._step_open = False
+        while True:
+            try:
+                finding = self._watch.news.get_nowait()
+            except queue.Empty:
+                return
+            if self._on_finding is not None:
+                self._guard.run("on_finding", self._on_finding, finding)
+            if finding.id in self._halt_on:
+                self.close()
+                raise TrainingHalted(finding)
+
+    # --- what the parts ask of the whole ----------------------------------------------------------
+
+    def _hook(self, name: str, work: Callable[..., None]) -> Hook:
+        return Hook(self._guard, name, work)
+
+    def _current_step(self) -> int:
+        return max(self._step, 1)
+
+    def _log_one(self, step: int | None, name: str, value: Tensor | float) -> None:
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(f"expected one number, got a tensor of shape {tuple(value.shape)}")
+        number = value.detach().reshape(()) if isinstance(value, Tensor) else float(value)
+        self._stream.add(self._current_step() if step is None else step, name, number)
+
+    def _describe(self) -> None:
+        """Write the set-up: at attach, and again once the forward order or the optimizer is known."""
+        scheduler, scaler, config = self._described_by
+        setup = setup_of(self._layers, self._optimizer, scheduler, scaler, config)
+        self._watch.setup = setup
+        self._stream.describe(setup_text.as_json(setup))
+
+
+def _optimizer_finder(monitor: Monitor) -> Callable[..., None]:
+    """A hook on every optimizer's step that adopts the first one that trains the monitor's model."""
+    watching = weakref.ref(monitor)
+    own = {id(p) for p in monitor._layers.parameters}
+
+    def find(optimizer: Optimizer, *_: Any) -> None:
+        monitor = watching()
+        if monitor is None or monitor._optimizer is not None:
+            return
+        if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+            # Its own hooks run right after this one, so its first step is seen already.
+            monitor._adopt(optimizer)
+            monitor._guard.run("set-up", monitor._describe)
+
+    return find
+
+
+def _check(model: object, optimizer: object, criterion: object, config: object, on_finding: object) -> None:
+    wanted = (
+        ("model", model, isinstance(model, nn.Module), "a torch.nn.Module"),
+        ("optimizer", optimizer, optimizer is None or isinstance(optimizer, Optimizer), "a torch.optim.Optimizer or None"),
+        ("criterion", criterion, criterion is None or isinstance(criterion, nn.Module),
+         "a loss module or None; a plain loss function is logged by monitor.log(loss=loss)"),
+        ("config", config, config is None or isinstance(config, Mapping), "a mapping or None"),
+        ("on_finding", on_finding, on_finding is None or callable(on_finding), "a function of one Finding or None"),
+    )  # fmt: skip
+    for name, value, fits, expected in wanted:
+        if not fits:
+            raise InvalidArgumentError(f"attach({name}={value!r:.80}): expected {expected}.")
+
+
+def _halting_ids(halt_on: Iterable[str]) -> frozenset[str]:
+    asked = frozenset([halt_on] if isinstance(halt_on, str) else halt_on)
+    unknown = sorted(asked - set(symptoms.ids()))
+    if unknown:
+        raise InvalidArgumentError(
+            f"attach(halt_on=…): no symptom is called {', '.join(map(repr, unknown))}; known are {', '.join(symptoms.ids())}."
+        )
+    return asked
+
+
+def _default_run_dir(model: nn.Module) -> Path:
+    """`runs/<time>-<model's class>`, with a number behind where that exists."""
+    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{type(model).__name__}"
+    number = 2
+    directory = base
+    while directory.exists():
+        directory = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return directory

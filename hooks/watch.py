@@ -1,0 +1,95 @@
+"""The cheap part of the classifier, on the writer's thread, while training runs."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnose import symptoms
+from diagnose.findings import Finding, Severity
+from diagnose.hooks.stream import StepValues
+from diagnose.run import LayerSeries, Run, Series, Setup
+from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS, VALIDATION_LOSS
+
+logger = logging.getLogger("diagnose")
+
+WATCHED = frozenset({TRAIN_LOSS, VALIDATION_LOSS, LR, GRAD_NORM})
+ALWAYS = ("nan_loss",)
+NOW_AND_THEN = ("divergence",)
+GROWTH = 1.1  # of the history since the last look: the total work stays linear in the run's length
+MOST_ROWS = 200  # of a per-layer signal
+MOST_VALUES = 4_000  # of a signal kept in memory; then every second of the older ones goes
+
+
+class Watch:
+    """Keeps a thinned history of the run and tells each symptom once.
+
+    Findings wait in `news` for the training thread: a callback must not run on ours.
+    """
+
+    def __init__(self, path: str, extra: Iterable[str]) -> None:
+        self.news: queue.SimpleQueue[Finding] = queue.SimpleQueue()
+        self._path = path
+        self.setup = Setup()
+        self._now_and_then = tuple(dict.fromkeys((*NOW_AND_THEN, *(s for s in extra if s not in ALWAYS))))
+        self._history: dict[str, list[tuple[int, float, float]]] = {}
+        self._layer_history: dict[str, list[tuple[int, NDArray[np.float32]]]] = {}
+        self._told: set[str] = set()
+        self._looked_at = 0
+
+    def observe(self, steps: list[StepValues]) -> None:
+        """Take the values of a flush and look at them."""
+        broken = False
+        for values in steps:
+            for name, value in values.scalars:
+                if name in WATCHED:
+                    self._history.setdefault(name, []).append((values.step, value, values.wall_time))
+                    broken |= name == TRAIN_LOSS and not np.isfinite(value)
+            for name, vector in values.vectors.items():
+                self._layer_history.setdefault(name, []).append((values.step, vector))
+        if broken:
+            self._look(ALWAYS)
+        length = steps[-1].step if steps else 0
+        if length >= self._looked_at * GROWTH:
+            self._looked_at = max(length, 1)
+            self._thin()
+            self._look(self._now_and_then)
+
+    def _look(self, ids: Iterable[str]) -> None:
+        open_ids = [name for name in ids if name not in self._told]
+        if not open_ids:
+            return
+        run = Run(
+            self._path,
+            setup=self.setup,
+            scalars={name: _series(values) for name, values in self._history.items()},
+            layer_signals={name: _layer_series(rows) for name, rows in self._layer_history.items()},
+        )
+        for finding in symptoms.find(run, only=open_ids):
+            if finding.severity is Severity.CRITICAL or finding.id in self._now_and_then:
+                self._told.add(finding.id)
+                logger.warning("diagnose: %s: %s", symptoms.title(finding.id), finding.summary)
+                self.news.put(finding)
+
+    def _thin(self) -> None:
+        for name, values in self._history.items():
+            if len(values) > MOST_VALUES:
+                half = MOST_VALUES // 2
+                self._history[name] = values[:-half:2] + values[-half:]
+        for name, rows in self._layer_history.items():
+            if len(rows) > MOST_ROWS:
+                half = MOST_ROWS // 2
+                self._layer_history[name] = rows[:-half:2] + rows[-half:]
+
+
+def _series(values: list[tuple[int, float, float]]) -> Series:
+    steps, numbers, times = zip(*values, strict=True)
+    return Series(np.array(steps, np.int64), np.array(numbers), np.array(times))
+
+
+def _layer_series(rows: list[tuple[int, NDArray[np.float32]]]) -> LayerSeries:
+    return LayerSeries(np.array([step for step, _ in rows], np.int64), np.stack([vector for _, vector in rows]))
