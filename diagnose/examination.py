@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from diagnose import causes, setup_rules, symptoms
-from diagnose.diagnosis import Diagnosis
+from diagnose.diagnosis import Cause, Diagnosis
 from diagnose.errors import NoRunError
 from diagnose.findings import Finding
 from diagnose.logs.loading import load
@@ -32,8 +33,9 @@ def examine(run: Run | str | os.PathLike[str]) -> Diagnosis:
         run = load(run)
     if run.scalar(TRAIN_LOSS) is None and run.scalar(VALIDATION_LOSS) is None:
         raise NoRunError(_no_loss(run))
-    found = sorted((*symptoms.find(run), *setup_rules.find(run)), key=_worst_first)
+    found = [*symptoms.find(run), *setup_rules.find(run)]
     ranked = causes.ranked(found, run)
+    found.sort(key=lambda finding: _telling_first(finding, ranked))
     return Diagnosis(
         run=run,
         findings=tuple(found),
@@ -43,8 +45,11 @@ def examine(run: Run | str | os.PathLike[str]) -> Diagnosis:
     )
 
 
-def _worst_first(finding: Finding) -> tuple[int, float, int]:
-    return (-finding.severity.rank, -finding.confidence, finding.window[0])
+def _telling_first(finding: Finding, ranked: Sequence[Cause]) -> tuple[int, float, float]:
+    """Worst first; among equals, what speaks most for the likeliest cause: the rest is often its consequence."""
+    lines = ranked[0].evidence if ranked else ()
+    weight = max((line.log_odds for line in lines if line.finding == finding.id), default=0.0)
+    return (-finding.severity.rank, -weight, -finding.confidence)
 
 
 def _missing(run: Run, name: str) -> bool:

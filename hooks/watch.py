@@ -20,6 +20,7 @@ logger = logging.getLogger("diagnose")
 WATCHED = frozenset({TRAIN_LOSS, VALIDATION_LOSS, LR, GRAD_NORM})
 ALWAYS = ("nan_loss",)
 NOW_AND_THEN = ("divergence",)
+FIRST_LOOK = 50  # steps: a few wild first values are no trend yet
 GROWTH = 1.1  # of the history since the last look: the total work stays linear in the run's length
 MOST_ROWS = 200  # of a per-layer signal
 MOST_VALUES = 4_000  # of a signal kept in memory; then every second of the older ones goes
@@ -54,8 +55,8 @@ class Watch:
         if broken:
             self._look(ALWAYS)
         length = steps[-1].step if steps else 0
-        if length >= self._looked_at * GROWTH:
-            self._looked_at = max(length, 1)
+        if length >= max(self._looked_at * GROWTH, FIRST_LOOK):
+            self._looked_at = length
             self._thin()
             self._look(self._now_and_then)
 

@@ -19,9 +19,11 @@ _SPLITS: Final = {
 }  # fmt: skip
 _FILLERS: Final = frozenset({"epoch", "step", "batch", "iteration", "iter", "mean", "avg", "average", "metrics", "global"})
 _QUANTITIES: Final = {
-    ("loss",): "loss", ("losses",): "loss",
+    ("loss",): "loss", ("losses",): "loss", ("logloss",): "loss",
     ("accuracy",): "accuracy", ("acc",): "accuracy",
 }  # fmt: skip
+# Words that say which loss it is; the plain `loss` wins where both are there.
+_LOSS_KINDS: Final = frozenset({"ctc", "ce", "nll", "cross", "entropy", "mse", "bce", "l1", "total", "log"})
 _GRAD_NORMS: Final = frozenset({("grad", "norm"), ("gradient", "norm"), ("grads", "norm"), ("total", "norm")})
 _LR_WORDS: Final = frozenset({("lr",), ("learning", "rate")})
 _GROUP = re.compile(r"^(?:group|pg)?(\d+)$")
@@ -34,6 +36,8 @@ def signal_of(tag: str) -> str | None:
     words = [w for w in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", tag).lower()) if w]
     splits = [_SPLITS[w] for w in words if w in _SPLITS]
     rest = tuple(w for w in words if w not in _SPLITS and w not in _FILLERS)
+    if len(rest) > 1 and rest[-1] == "loss":
+        rest = (*(w for w in rest[:-1] if w not in _LOSS_KINDS), "loss")
     if rest in _QUANTITIES:
         return f"{_QUANTITIES[rest]}/{splits[0] if splits else 'train'}"
     if rest in _GRAD_NORMS:

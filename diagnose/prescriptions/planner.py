@@ -15,7 +15,7 @@ from diagnose.run import Run
 STAGES: tuple[Stage, ...] = ("stability", "generalisation", "refinement", "architecture")  # K80
 LIKELY = 0.1  # causes under this share decide nothing
 MOST_MOVES = 2  # K81: change one or two things at a time
-SECOND_CAUSE = 0.25  # a second move needs a cause at least this likely
+SECOND_CAUSE = 0.2  # a second move needs a cause at least this likely
 
 
 def plan(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Prescription:

@@ -21,49 +21,57 @@ import numpy as np
 
 from diagnose import curves
 from diagnose.findings import Finding, Severity
-from diagnose.run import Run
+from diagnose.run import Run, Series
 from diagnose.signals import TRAIN_LOSS
 
 LOST_PROGRESS = 0.5  # share of the fall that is lost again at the end: sound runs stay under 0.2
+RISE_OF_FIRST = 0.1  # times the first loss: less above the start is a plateau, not a climb
 NOISE_FACTOR = 4.0  # rises under four standard deviations of the curve's own noise are noise
+MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
 
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from where the climb begins to its highest level after."""
     loss = run.scalar(TRAIN_LOSS)
-    if loss is None or len(loss.finite) < curves.MIN_POINTS:
+    if loss is None or len(loss.finite) < MIN_VALUES:
         return
-    curve = curves.smoothed(curves.reduced(loss))
-    first = float(loss.finite.values[0])
+    raw = curves.reduced(loss)
+    curve = curves.smoothed(raw)
+    first, last = float(loss.finite.values[0]), curve.last_level
     best_at = int(np.argmin(curve.values))
-    best, last = float(curve.values[best_at]), curve.last_level
-    noise = curve.noise
-    rise, fall = last - best, max(first - best, 0.0)
-    # Without any progress the first value is the level to compare with.
-    needed = max(LOST_PROGRESS * fall, NOISE_FACTOR * noise, 0.02 * abs(first))
+    best, best_step = float(curve.values[best_at]), int(curve.steps[best_at])
+    if first <= best:  # it never got below where it began: the first value is the best level
+        best_at, best, best_step = 0, first, int(loss.finite.steps[0])
+    rise, fall = last - best, first - best
+    needed = max(LOST_PROGRESS * fall, NOISE_FACTOR * raw.noise, RISE_OF_FIRST * abs(first))
     if rise <= needed:
         return
-    above_start = last > first + NOISE_FACTOR * noise
-    climbing = curve.values[best_at:] > best + CLIMB_SHARE * rise
-    onset = best_at + int(np.argmax(climbing))
+    above_start = rise - fall > RISE_OF_FIRST * abs(first)
     peak = best_at + int(np.argmax(curve.values[best_at:]))
-    evidence: dict[str, float | str] = {
-        "loss_first": first,
-        "loss_before": best,
-        "loss_after": last,
-        "share_of_progress_lost": rise / fall if fall > 0 else float("inf"),
-    }
+    evidence: dict[str, float | str] = {"loss_first": first, "loss_before": best, "loss_after": last}
+    if fall > 0:
+        evidence["share_of_progress_lost"] = rise / fall
     if best > 0:
         evidence["growth"] = last / best
+    ending = "above its first value" if above_start else "losing most of its progress"
     yield Finding(
         id="divergence",
         severity=Severity.CRITICAL if above_start or rise > 0.8 * fall else Severity.WARNING,
         confidence=0.5 + 0.49 * curves.sigmoid(2 * (rise / needed - 1.5)),
-        window=(int(curve.steps[max(onset - 1, 0)]), int(curve.steps[peak])),
+        window=(_onset(loss, best_step, best + CLIMB_SHARE * rise), int(curve.steps[peak])),
         summary=(
-            f"The training loss had reached {best:.3g} at step {curve.steps[best_at]} and climbs to {last:.3g}, "
-            f"{'above its first value' if above_start else 'losing most of its progress'} ({first:.3g} at the start)."
+            f"The training loss had reached {best:.3g} at step {best_step} and climbs to {last:.3g}, "
+            f"{ending} ({first:.3g} at the start)."
         ),
         evidence=evidence,
     )
+
+
+def _onset(loss: Series, best_step: int, level: float) -> int:
+    """The last step at which the loss was still below `level`, before it stays above for three values in a row."""
+    sound = loss.finite
+    after = sound.steps >= best_step
+    steps, above = sound.steps[after], sound.values[after] > level
+    stays = above[:-2] & above[1:-1] & above[2:]
+    return int(steps[max(int(np.argmax(stays)) - 1, 0)]) if stays.any() else best_step

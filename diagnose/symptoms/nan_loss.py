@@ -2,7 +2,8 @@
 
 What it looks like   The curve ends, or has a hole: from one step on the loss is no number any more.
 How it is told       Non-finite values in the training loss. One that comes back to finite values is a
-                     `warning` (mixed precision skips such a step on purpose); one that stays is `critical`.
+                     `warning`; one that stays is `critical`. Where only the gradient norm is non-finite,
+                     a `warning`, and no more than `info` under loss scaling, which skips such steps.
 Why it matters       Every weight that a non-finite gradient touched is lost; nothing after it is training.
 Mistaken for         `divergence` grows without bound but stays finite, often just before.
 When to ignore it    Single steps under loss scaling that were skipped.
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from diagnose.findings import Finding, Severity
-from diagnose.run import Run
+from diagnose.run import Run, Series, Values
 from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS
 
 RECOVERED_SHARE = 0.05  # of the run's last values: all finite again means that the run went on
@@ -25,12 +26,15 @@ RECOVERED_SHARE = 0.05  # of the run's last values: all finite again means that 
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first to the last non-finite value."""
-    loss = run.scalar(TRAIN_LOSS)
-    if loss is None:
-        return
+    loss, norm = run.scalar(TRAIN_LOSS), run.scalar(GRAD_NORM)
+    if loss is not None and not np.isfinite(loss.values).all():
+        yield _of_loss(run, loss)
+    elif norm is not None and not np.isfinite(norm.values).all():
+        yield _of_gradients(run, norm)
+
+
+def _of_loss(run: Run, loss: Series) -> Finding:
     bad = ~np.isfinite(loss.values)
-    if not bad.any():
-        return
     first, last = np.flatnonzero(bad)[[0, -1]]
     tail = max(1, int(len(loss) * RECOVERED_SHARE))
     recovered = not bad[-tail:].any()
@@ -46,17 +50,31 @@ def find(run: Run) -> Iterator[Finding]:
         value = _last_finite_until(run, name, int(loss.steps[first]))
         if value is not None:
             evidence[label] = value
-    yield Finding(
+    return Finding(
         id="nan_loss",
         severity=Severity.WARNING if recovered else Severity.CRITICAL,
         confidence=0.99,
         window=(int(loss.steps[first]), int(loss.steps[last])),
-        summary=_summary(loss.steps[first], recovered=recovered, before=before),
+        summary=_summary(int(loss.steps[first]), recovered=recovered, before=before),
         evidence=evidence,
     )
 
 
-def _summary(step: int, *, recovered: bool, before: np.ndarray) -> str:
+def _of_gradients(run: Run, norm: Series) -> Finding:
+    """The gradient norm alone is non-finite: on purpose under loss scaling, a near miss elsewhere."""
+    bad = np.flatnonzero(~np.isfinite(norm.values))
+    scaled = run.scalar("loss_scale") is not None
+    return Finding(
+        id="nan_loss",
+        severity=Severity.INFO if scaled else Severity.WARNING,
+        confidence=0.8,
+        window=(int(norm.steps[bad[0]]), int(norm.steps[bad[-1]])),
+        summary=f"The gradient norm is no finite number at {len(bad)} of {len(norm)} steps, while the loss stays one.",
+        evidence={"first_step": int(norm.steps[bad[0]]), "nonfinite_gradient_norms": len(bad)},
+    )
+
+
+def _summary(step: int, *, recovered: bool, before: Values) -> str:
     came_from = f", from {before[-1]:.3g} the step before" if len(before) else ", from the very start"
     ending = "and came back" if recovered else "and stays so"
     return f"The training loss stops being a number at step {step}{came_from}, {ending}."

@@ -28,6 +28,7 @@ from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 RISE_OF_BEST = 0.05  # times the best validation loss: less is nobody's concern
 RISE_OF_FALL = 0.02  # times the validation loss's own fall
 NOISE_FACTOR = 3.0  # standard deviations of the validation curve's own noise
+LEARNED = 0.9  # of the first training loss: a run above this has not learned yet
 METRIC_TOLERANCE = 0.002  # of accuracy: closer to its best than this counts as still at its best
 
 
@@ -47,6 +48,8 @@ def find(run: Run) -> Iterator[Finding]:
     train_at_best, train_last = _level_at(run, best_step), _level_at(run, last_step)
     if train_at_best is None or train_last is None or train_last > train_at_best:
         return
+    if train_last > LEARNED * float(train.finite.values[0]) or best >= first:
+        return  # nothing was learned, so nothing was learned too well
     metric_holds = _accuracy_holds(run)
     yield Finding(
         id="overfitting",

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from diagnose import curves
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run
@@ -24,6 +26,7 @@ from diagnose.signals import LR, TRAIN_LOSS
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 LATE_SHARE = 0.22  # of the whole fall in the last third: a straight line has 0.33, an exponential over 3 time constants 0.09
 LEFT_TO_FALL = 0.5  # of the first loss still there: a run that has halved its loss is not crawling
+FIRST_VALUES = 3
 MIN_CURVE = 20  # points: thirds of fewer say nothing
 
 
@@ -32,18 +35,18 @@ def find(run: Run) -> Iterator[Finding]:
     loss = run.scalar(TRAIN_LOSS)
     if loss is None:
         return
-    start = warmup_steps(run.scalar(LR))
-    curve = curves.reduced(loss)
-    curve = curves.smoothed(curve.between(start, int(loss.steps[-1])))
+    warm = warmup_steps(run.scalar(LR))
+    curve = curves.smoothed(curves.reduced(loss).between(warm, int(loss.steps[-1])))
     if len(curve) < MIN_CURVE:
         return
-    first, last = curve.first_level, curve.last_level
+    # The very first values, not the first tenth: a knee within that tenth is a healthy one.
+    first, last = float(np.median(loss.finite.values[:FIRST_VALUES])), curve.last_level
     third = len(curve) // 3
     late = curve.between(int(curve.steps[-third]), int(curve.steps[-1]))
     fall = first - last
     if first <= 0 or fall <= 0 or last < LEFT_TO_FALL * first or curves.trend_score(late) > FALLING_SCORE:
         return
-    late_share = -curves.slope(late) * (late.steps[-1] - late.steps[0]) / fall
+    late_share = -curves.slope(late) * float(late.steps[-1] - late.steps[0]) / fall
     remaining = last / -curves.slope(late)
     length = int(curve.steps[-1] - curve.steps[0])
     if late_share < LATE_SHARE or remaining < length:

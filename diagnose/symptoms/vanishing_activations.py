@@ -59,6 +59,7 @@ def find(run: Run) -> Iterator[Finding]:
             "variance_ratio": float(ratio),
             "layers_lost": len(columns),
             "share_of_sampled_steps": float(ill.mean()),
+            "from_the_first_step": "yes" if ill[0] else "no",
         },
         layers=tuple(names[c] for c in columns),
     )

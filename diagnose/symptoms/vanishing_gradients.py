@@ -59,7 +59,12 @@ def find(run: Run) -> Iterator[Finding]:
             f"Layer {names[0]} gets {ratio:.1e} of the gradient that the layers behind it get; "
             f"{depth} layer{'s' if depth > 1 else ''} from the input on hardly learn."
         ),
-        evidence={"gradient_ratio": ratio, "layers_starved": depth, "share_of_steps": float(ill.mean())},
+        evidence={
+            "gradient_ratio": ratio,
+            "layers_starved": depth,
+            "share_of_steps": float(ill.mean()),
+            "from_the_first_step": "yes" if ill[0] else "no",
+        },
         layers=tuple(names[:depth]),
     )
 
