@@ -121,6 +121,6 @@ def _diagnosis_or_problem(place: Place) -> tuple[Diagnosis | None, str]:
     try:
         return examine(place.path), ""
     except DiagnoseError as error:
-        return None, str(error)
+        return None, str(error).replace(place.path, place.name)  # the page names runs by their name
     except Exception as error:  # noqa: BLE001  logs come from strangers: one run's oddity must not hide the others
         return None, f"The examination failed with {type(error).__name__}: {error}. Its files may be damaged."

@@ -37,6 +37,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from diagnose.hooks.cadence import Cadence
+    from diagnose.hooks.demo import train_demo_runs as train_demo_runs
     from diagnose.hooks.monitor import Monitor, attach
 else:
     # The torch side is opened when first asked for, so that reading and reporting work fast, and

@@ -21,7 +21,9 @@ class Cadence:
         for field in fields(self):
             period = getattr(self, field.name)
             if not isinstance(period, int) or period < 1:
-                raise InvalidArgumentError(f"Cadence({field.name}={period!r}): expected a whole number of steps, 1 or more.")
+                raise InvalidArgumentError(
+                    f"Cadence({field.name}={period!r}): expected a whole number of steps, 1 or more."
+                )
 
     def due(self, probe: str, step: int) -> bool:
         """Whether `probe` looks at `step` (1 for the first)."""
@@ -34,4 +36,4 @@ def cadence_of(argument: object) -> Cadence:
         return Cadence()
     if isinstance(argument, Cadence):
         return argument
-    raise InvalidArgumentError(f"attach(cadence={argument!r}): expected \"auto\" or a diagnose.Cadence.")
+    raise InvalidArgumentError(f"attach(cadence={argument!r}): expected “auto” or a diagnose.Cadence.")

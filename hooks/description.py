@@ -78,12 +78,14 @@ def _scheduler(scheduler: object) -> dict[str, Any]:
     if scheduler is None:
         return {}
     state = getattr(scheduler, "state_dict", dict)()
-    settings = {k: _plain(v) for k, v in state.items() if isinstance(v, int | float | str | list) and not k.startswith("_")}
+    settings = {
+        k: _plain(v) for k, v in state.items() if isinstance(v, int | float | str | list) and not k.startswith("_")
+    }
     return {"type": type(scheduler).__name__, **settings}
 
 
 def _layer(name: str, module: nn.Module, layers: LayerTable) -> Layer:
-    own = [p for p in module._parameters.values() if p is not None]
+    own = list(module.parameters(recurse=False))
     return Layer(
         name=name or type(module).__name__,
         type=type(module).__name__,
@@ -96,8 +98,14 @@ def _layer(name: str, module: nn.Module, layers: LayerTable) -> Layer:
 
 def _weight_statistics(module: nn.Module) -> dict[str, float]:
     """Standard deviation and fans of the module's weight matrix; empty where it has none."""
-    weight = module._parameters.get("weight")
-    if weight is None or nn.parameter.is_lazy(weight) or weight.is_meta or weight.dim() < 2 or not weight.is_floating_point():
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    if (
+        weight is None
+        or nn.parameter.is_lazy(weight)
+        or weight.is_meta
+        or weight.dim() < 2
+        or not weight.is_floating_point()
+    ):
         return {}
     receptive = weight[0, 0].numel()
     values = weight.detach().flatten()

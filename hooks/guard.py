@@ -51,5 +51,3 @@ class _Empty:
 
     def __call__(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
-
-

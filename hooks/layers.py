@@ -25,7 +25,7 @@ class LayerTable:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.modules: list[tuple[str, nn.Module]] = [
-            (name, module) for name, module in model.named_modules() if module._parameters
+            (name, module) for name, module in model.named_modules() if owns_parameters(module)
         ]
         self.activations: dict[str, str] = {}
         self._index()
@@ -60,8 +60,8 @@ class LayerTable:
         self._layer_of: dict[int, int] = {}
         self._place = {id(module): place for place, (_, module) in enumerate(self.modules)}
         for place, (_, module) in enumerate(self.modules):
-            for parameter in module._parameters.values():
-                if parameter is not None and id(parameter) not in self._layer_of:
+            for parameter in module.parameters(recurse=False):
+                if id(parameter) not in self._layer_of:
                     self._layer_of[id(parameter)] = place
                     self.parameters.append(parameter)
 
@@ -74,7 +74,7 @@ class ForwardOrder:
         self._handles = [
             module.register_forward_hook(self._note)
             for module in model.modules()
-            if module._parameters or isinstance(module, ACTIVATIONS)
+            if owns_parameters(module) or isinstance(module, ACTIVATIONS)
         ]
 
     def _note(self, module: nn.Module, _args: Any, _output: Any) -> None:
@@ -85,6 +85,11 @@ class ForwardOrder:
         for handle in self._handles:
             handle.remove()
         return self.calls
+
+
+def owns_parameters(module: nn.Module) -> bool:
+    """Whether the module has parameters of its own, beside those of its children."""
+    return next(module.parameters(recurse=False), None) is not None
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -111,7 +116,6 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
     elif isinstance(output, dict):
         yield from _tensors(list(output.values()))
-
 
 
 def device_of(model: nn.Module) -> torch.device:

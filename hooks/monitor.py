@@ -63,10 +63,21 @@ def attach(
     directory = Path(run_dir) if run_dir is not None else _default_run_dir(unwrapped(model))
     try:
         return Monitor(
-            model, optimizer, criterion, scheduler, scaler, directory, dict(config or {}), cadence_of(cadence), on_finding, halting
+            model,
+            optimizer,
+            criterion,
+            scheduler,
+            scaler,
+            directory,
+            dict(config or {}),
+            cadence_of(cadence),
+            on_finding,
+            halting,
         )
     except OSError as error:
-        raise InvalidArgumentError(f"attach(run_dir={os.fspath(directory)!r}): cannot be written ({error.strerror}).") from error
+        raise InvalidArgumentError(
+            f"attach(run_dir={os.fspath(directory)!r}): cannot be written ({error.strerror})."
+        ) from error
 
 
 class Monitor:
@@ -114,7 +125,9 @@ class Monitor:
         # Also at interpreter exit, and when the model is dropped without close().
         self._closing = weakref.finalize(self, Stream.close, self._stream)
 
-    def log(self, *, split: Literal["train", "validation"] = "train", step: int | None = None, **values: Tensor | float) -> None:
+    def log(
+        self, *, split: Literal["train", "validation"] = "train", step: int | None = None, **values: Tensor | float
+    ) -> None:
         """Log scalars under `name/split`, for the step at hand or for `step`.
 
         Tensors stay on their device until the next flush. Called before `optimizer.step()` or after it,

@@ -75,7 +75,11 @@ class _Block:
                 row.step,
                 row.wall_time,
                 [
-                    (name, (row.sums.get(name, 0.0) + (scalars[i, row.columns[name]] if name in row.columns else 0)) / weight)
+                    (
+                        name,
+                        (row.sums.get(name, 0.0) + (scalars[i, row.columns[name]] if name in row.columns else 0))
+                        / weight,
+                    )
                     for name, weight in row.weights.items()
                 ],
                 {name: vectors[name][i] for name in row.vectors},
@@ -281,5 +285,3 @@ class Writer:
         if not self.dropped:
             logger.warning("diagnose: steps are missing from the log, because %s.", why)
         self.dropped += rows
-
-

@@ -21,20 +21,20 @@ def find_runs(root: str | os.PathLike[str]) -> Iterator[str]:
     """
     if not Path(root).is_dir():
         raise NoRunError(f"No folder at {os.fspath(root)}: expected a directory that holds runs.")
-    yield from _runs_below(os.fspath(root))
+    yield from map(str, _runs_below(Path(root)))
 
 
-def _runs_below(folder: str) -> Iterator[str]:
+def _runs_below(folder: Path) -> Iterator[Path]:
     event_files, subfolders = _listing(folder)
-    splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(os.path.join(folder, name))[0]]
+    splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(folder / name)[0]]
     if event_files or splits:
         yield folder
     for name in subfolders:
         if name not in splits:
-            yield from _runs_below(os.path.join(folder, name))
+            yield from _runs_below(folder / name)
 
 
-def _listing(folder: str) -> tuple[list[str], list[str]]:
+def _listing(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the event files and of the real sub-folders; nothing where the folder cannot be listed."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -56,4 +56,4 @@ def event_files_of(run: Path) -> list[tuple[str, Path]]:
 
 def _event_files(folder: Path) -> list[Path]:
     # The time in the name orders them as they were written, also after a copy that lost the files' own times.
-    return [folder / name for name in _listing(str(folder))[0]]
+    return [folder / name for name in _listing(folder)[0]]

@@ -17,7 +17,9 @@ _SPLITS: Final = {
     "validation": "validation", "val": "validation", "valid": "validation", "eval": "validation",
     "evaluation": "validation", "dev": "validation", "test": "validation",
 }  # fmt: skip
-_FILLERS: Final = frozenset({"epoch", "step", "batch", "iteration", "iter", "mean", "avg", "average", "metrics", "global"})
+_FILLERS: Final = frozenset(
+    {"epoch", "step", "batch", "iteration", "iter", "mean", "avg", "average", "metrics", "global"}
+)
 _QUANTITIES: Final = {
     ("loss",): "loss", ("losses",): "loss", ("logloss",): "loss",
     ("accuracy",): "accuracy", ("acc",): "accuracy",
@@ -33,7 +35,7 @@ def signal_of(tag: str) -> str | None:
     """Our name for another logger's tag, None where we know none."""
     if tag in SIGNALS or re.fullmatch(r"lr/group\d+", tag):
         return tag
-    words = [w for w in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", tag).lower()) if w]
+    words = _words(re.sub(r"([a-z])([A-Z])", r"\1_\2", tag))
     splits = [_SPLITS[w] for w in words if w in _SPLITS]
     rest = tuple(w for w in words if w not in _SPLITS and w not in _FILLERS)
     if len(rest) > 1 and rest[-1] == "loss":
@@ -42,7 +44,11 @@ def signal_of(tag: str) -> str | None:
         return f"{_QUANTITIES[rest]}/{splits[0] if splits else 'train'}"
     if rest in _GRAD_NORMS:
         return "grad_norm"
-    return _lr_group(rest)
+    return _lr_group([w for w in _words(tag) if w not in _SPLITS and w not in _FILLERS])
+
+
+def _words(tag: str) -> list[str]:
+    return [w for w in re.split(r"[^a-z0-9]+", tag.lower()) if w]
 
 
 def _lr_group(words: Sequence[str]) -> str | None:
@@ -68,5 +74,7 @@ def mapped(lengths: Mapping[str, int]) -> dict[str, str]:
     for tag in sorted(lengths, reverse=True):
         signal = signal_of(tag)
         if signal is not None:
-            best[signal] = max(best.get(signal, (False, -1, "")), (tag == signal, lengths[tag], tag), key=lambda b: b[:2])
+            best[signal] = max(
+                best.get(signal, (False, -1, "")), (tag == signal, lengths[tag], tag), key=lambda b: b[:2]
+            )
     return {signal: tag for signal, (_, _, tag) in sorted(best.items())}

@@ -112,7 +112,9 @@ def _numbers(tensor: Any) -> NDArray[Any]:
     The declared shape is never trusted: only as much is allocated as the message really holds.
     """
     if tensor.dtype == DT_BFLOAT16:
-        halves = np.frombuffer(tensor.tensor_content, "<u2") if tensor.tensor_content else np.array(tensor.half_val, "<u2")
+        halves = (
+            np.frombuffer(tensor.tensor_content, "<u2") if tensor.tensor_content else np.array(tensor.half_val, "<u2")
+        )
         return (halves.astype(np.uint32) << 16).view(np.float32)
     if tensor.dtype not in _NUMBERS:
         return np.empty(0)

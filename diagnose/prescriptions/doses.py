@@ -57,7 +57,13 @@ def _lower_lr(run: Run, found: Found) -> Dose:
     ill = found.get("nan_loss") or found.get("divergence")
     late = ill is not None and ill.id == "divergence" and ill.window[0] > EARLY_SHARE * run.steps
     factor = DIVIDE_LATE if late else DIVIDE_BAD
-    when = "only later in the run" if late else "from the beginning" if ill is None or ill.id == "divergence" else "without bound"
+    when = (
+        "only later in the run"
+        if late
+        else "from the beginning"
+        if ill is None or ill.id == "divergence"
+        else "without bound"
+    )
     lr = current_lr(run)
     return Dose(
         "lr",
@@ -71,7 +77,9 @@ def _raise_lr(run: Run, _: Found) -> Dose:
     lr = current_lr(run)
     usual = usual_range(str(run.setup.optimizer.get("type", "")))
     if lr and usual and lr < usual[0]:
-        return Dose("lr", lr, usual[0], "The rate lies below its optimizer's usual range: start at that range's lower end.")
+        return Dose(
+            "lr", lr, usual[0], "The rate lies below its optimizer's usual range: start at that range's lower end."
+        )
     return Dose(
         "lr",
         lr,
@@ -98,7 +106,9 @@ def _clip_gradients(run: Run, found: Found) -> Dose:
     onset = min((finding.window[0] for finding in found.values() if finding.kind == "symptom"), default=run.steps)
     before = norms.finite.values[norms.finite.steps < onset] if norms is not None else np.empty(0)
     if len(before) < 10:
-        return Dose("max_norm", None, 1.0, "No gradient norms before the trouble to choose from: 1.0 is the common start.")
+        return Dose(
+            "max_norm", None, 1.0, "No gradient norms before the trouble to choose from: 1.0 is the common start."
+        )
     limit = float(np.quantile(before, CLIP_QUANTILE))
     return Dose("max_norm", None, _rounded(limit), "Nine of ten gradient norms before the trouble were below this.")
 
@@ -110,20 +120,26 @@ def _loss_scaling(_: Run, __: Found) -> Dose:
 def _inspect_data(_: Run, found: Found) -> Dose:
     ill = found.get("nan_loss") or found.get("divergence")
     place = f"the batches just before step {ill.window[0]}" if ill else "the batches around the trouble"
-    return Dose("data", None, f"check {place}", "A single broken batch explains a sudden break as well as any setting does.")
+    return Dose(
+        "data", None, f"check {place}", "A single broken batch explains a sudden break as well as any setting does."
+    )
 
 
 def _change_activation(run: Run, _: Found) -> Dose | None:
     used = next((name for name in ("Sigmoid", "Tanh", "Softsign") if run.setup.modules.get(name)), None)
     if used is None:
         return None
-    return Dose("activation", used, "ReLU", f"{used} flattens at both ends, and its slope shrinks the gradient at every layer.")
+    return Dose(
+        "activation", used, "ReLU", f"{used} flattens at both ends, and its slope shrinks the gradient at every layer."
+    )
 
 
 def _match_initialization(run: Run, _: Found) -> Dose:
     saturating = any(run.setup.modules.get(name) for name in ("Sigmoid", "Tanh"))
     fitting = "Xavier/Glorot" if saturating else "He/Kaiming"
-    return Dose("initialization", None, fitting, "It keeps the variance of activations and gradients level through depth.")
+    return Dose(
+        "initialization", None, fitting, "It keeps the variance of activations and gradients level through depth."
+    )
 
 
 def _add_normalization(run: Run, _: Found) -> Dose | None:
@@ -136,7 +152,9 @@ def _add_normalization(run: Run, _: Found) -> Dose | None:
 
 
 def _add_residuals(_: Run, __: Found) -> Dose:
-    return Dose("residual_connections", "none", "every two layers", "They carry the gradient past the layers that shrink it.")
+    return Dose(
+        "residual_connections", "none", "every two layers", "They carry the gradient past the layers that shrink it."
+    )
 
 
 def _early_stop(run: Run, found: Found) -> Dose | None:
@@ -173,7 +191,9 @@ def _increase_dropout(run: Run, _: Found) -> Dose | None:
         return Dose("dropout", None, 0.2, "Units that may be missing cannot be relied on alone.")
     if dropout >= MOST_DROPOUT:
         return None
-    return Dose("dropout", dropout, _rounded(dropout + DROPOUT_STEP), "Units that may be missing cannot be relied on alone.")
+    return Dose(
+        "dropout", dropout, _rounded(dropout + DROPOUT_STEP), "Units that may be missing cannot be relied on alone."
+    )
 
 
 def _more_data(run: Run, _: Found) -> Dose:

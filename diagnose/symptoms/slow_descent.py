@@ -24,7 +24,9 @@ from diagnose.schedules import warmup_steps
 from diagnose.signals import LR, TRAIN_LOSS
 
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
-LATE_SHARE = 0.22  # of the whole fall in the last third: a straight line has 0.33, an exponential over 3 time constants 0.09
+LATE_SHARE = (
+    0.22  # of the whole fall in the last third: a straight line has 0.33, an exponential over 3 time constants 0.09
+)
 LEFT_TO_FALL = 0.5  # of the first loss still there: a run that has halved its loss is not crawling
 FIRST_VALUES = 3
 MIN_CURVE = 20  # points: thirds of fewer say nothing

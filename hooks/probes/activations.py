@@ -84,7 +84,7 @@ def _thinned(output: Tensor, channels: int) -> Tensor:
     for dimension, size in enumerate(output.shape):
         most = MOST_UNITS if dimension == channels else max(left, 1)
         stride = -(-size // most) if size else 1
-        index.append(slice(None, None, stride))
+        index.append(slice((stride - 1) // 2, None, stride))  # from the middle: an image's corner is mostly padding
         if dimension != channels:
-            left //= max(-(-size // stride), 1)
+            left //= max(size // stride, 1)
     return output[tuple(index)]

@@ -1,0 +1,47 @@
+# On a fresh machine with Python 3.11+, make and git: `make demo` and `make test` do everything.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO_SERVE ?= 1
+
+.PHONY: demo test test-all lint format clean
+
+demo: $(VENV)/installed
+	$(BIN)/diagnose demo demo $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
+
+test: $(VENV)/installed $(VENV)/browser lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/installed $(VENV)/browser lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch first and pinned: whatever comes later then finds it, instead of fetching another build.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (some minutes the first time) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt torch numpy
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The dashboard's tests click through real pages. Where no browser can be installed they say so.
+$(VENV)/browser: $(VENV)/installed
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || (echo "Installing Chromium for the dashboard's tests …"; \
+	      $$(test "$$(id -u)" = 0 || echo sudo -n) sh -c 'apt-get -qq update && apt-get -qq install -y chromium' >/dev/null 2>&1) \
+	  || echo "Chromium could not be installed: the browser tests will be skipped, or fail under CI."
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,50 @@
+"""The verdict: one sentence that says how the run is, and what run it is."""
+
+from __future__ import annotations
+
+import time
+
+from dash import html
+
+from diagnose.dashboard.health import health
+from diagnose.dashboard.pieces import badge
+from diagnose.dashboard.store import Entry
+from diagnose.diagnosis import Diagnosis
+from diagnose.reports.headline import headline
+from diagnose.reports.numbers import number
+from diagnose.signals import LR
+
+
+def card(entry: Entry) -> html.Div:
+    """Health, name, headline and the run's key numbers."""
+    folder, _, last = entry.name.rpartition("/")
+    title = html.H1([html.Span(f"{folder}/", className="run-folder") if folder else None, last])
+    parts = [html.Div([badge(health(entry)), _activity(entry)], className="verdict-line"), title]
+    if entry.diagnosis is not None:
+        parts += [html.P(headline(entry.diagnosis), className="headline"), _key_numbers(entry.diagnosis)]
+    return html.Div(parts, className=f"verdict verdict-{health(entry)}")
+
+
+def _activity(entry: Entry) -> html.Span:
+    if not entry.last_write_s:
+        return html.Span(entry.activity, className="activity")
+    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.last_write_s))
+    told = f"{entry.activity} · last write {written}"
+    return html.Span(told, className=f"activity activity-{entry.activity}")
+
+
+def _key_numbers(diagnosis: Diagnosis) -> html.Dl:
+    run, setup = diagnosis.run, diagnosis.run.setup
+    lr = setup.optimizer_setting("lr")
+    if lr is None and (series := run.scalar(LR)):
+        lr = float(series.values[0])
+    batch = setup.config_number("batch_size")
+    told = {
+        "steps": f"{run.steps:,}",
+        "optimizer": str(setup.optimizer.get("type", "")),
+        "lr": "" if lr is None else number(lr),
+        "batch size": "" if batch is None else number(batch),
+        "model": str(setup.model.get("type", "")),
+    }
+    pairs = [html.Div([html.Dt(name), html.Dd(value)]) for name, value in told.items() if value]
+    return html.Dl(pairs, className="key-numbers")

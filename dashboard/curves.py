@@ -1,0 +1,102 @@
+"""The run page's plots: which signals each one draws, and how it shows a finding's window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from diagnose.diagnosis import Diagnosis
+from diagnose.reports.figures import layer_heatmap, loss_figure, signal_figure, themed
+from diagnose.signals import GRAD_NORM, LAYER_ACTIVATION_VARIANCE, LAYER_GRAD_NORM, LR
+
+Window = tuple[int, int]
+
+AROUND_WINDOW: Final = 0.5  # of its length, shown on either side: trouble is read against what was before
+LEAST_AROUND: Final = 0.02  # of the run: a window of one step needs surroundings too
+
+_TITLES: Final = {
+    "loss": "Loss",
+    "lr": "Learning rate",
+    "grad-norm": "Gradient norm",
+    "layer-grad-norm": "Gradient norm by layer",
+    "layer-variance": "Activation variance by layer",
+}
+
+
+def titles() -> Mapping[str, str]:
+    """Every plot's id with its title, in the order of the page."""
+    return _TITLES
+
+
+def figures(diagnosis: Diagnosis, *, dark: bool, window: Window | None, revision: str) -> dict[str, go.Figure]:
+    """The plots that this run's signals allow, by id.
+
+    `window` sets the steps that are shown. Under the same `revision` and window a plot keeps the zoom
+    that the user gave it; a new window is shown whatever was zoomed before.
+    """
+    drawn: dict[str, go.Figure] = {}
+    for plot, draw in _drawers(diagnosis).items():
+        figure = _compact(themed(draw(), dark), plot)
+        if window is not None:
+            _show_steps(figure, _steps_around(window, diagnosis.run.steps))
+        figure.update_layout(uirevision=f"{revision} {window}")
+        drawn[plot] = figure
+    return drawn
+
+
+def _drawers(diagnosis: Diagnosis) -> dict[str, Callable[[], go.Figure]]:
+    run = diagnosis.run
+    rates = [name for name in run.scalars if name.startswith(LR.partition("/")[0] + "/")]
+    norms = [name for name in (GRAD_NORM, "grad_norm_unclipped") if run.scalar(name)]
+    drawers: dict[str, Callable[[], go.Figure]] = {"loss": lambda: loss_figure(diagnosis)}
+    if rates:
+        drawers["lr"] = lambda: signal_figure(diagnosis, rates)
+    if norms:
+        drawers["grad-norm"] = lambda: signal_figure(diagnosis, norms)
+    if run.per_layer(LAYER_GRAD_NORM):
+        drawers["layer-grad-norm"] = lambda: layer_heatmap(diagnosis, LAYER_GRAD_NORM)
+    if run.per_layer(LAYER_ACTIVATION_VARIANCE):
+        drawers["layer-variance"] = lambda: layer_heatmap(diagnosis, LAYER_ACTIVATION_VARIANCE)
+    return drawers
+
+
+def _compact(figure: go.Figure, plot: str) -> go.Figure:
+    """The figure for a card: its title is the card's, its margins are the card's padding."""
+    figure.update_layout(margin={"l": 4, "r": 8, "t": 8, "b": 4}, autosize=True, height=None)
+    figure.update_xaxes(title_standoff=6, automargin=True)
+    figure.update_yaxes(title_text="", automargin=True)
+    if plot != "loss" and sum(trace.showlegend is not False for trace in figure.data) < 2:
+        figure.update_layout(showlegend=False)
+    if plot != "loss":
+        figure.layout.annotations = ()  # the shaded windows stay; the loss curve names them
+    return figure
+
+
+def _steps_around(window: Window, last_step: int) -> Window:
+    first, last = window
+    around = max(1, int(AROUND_WINDOW * (last - first)), int(LEAST_AROUND * last_step))
+    return max(0, first - around), last + around
+
+
+def _show_steps(figure: go.Figure, shown: Window) -> None:
+    """Zoom to the steps, and to the heights that the curves have there."""
+    figure.update_xaxes(range=list(shown), autorange=False)
+    heights = [_heights_within(trace, shown) for trace in figure.data if trace.type in {"scatter", "scattergl"}]
+    values = np.concatenate(heights) if heights else np.empty(0)
+    if not len(values):
+        return
+    logarithmic = figure.layout.yaxis.type == "log"
+    values = np.log10(values[values > 0]) if logarithmic else values
+    if len(values):
+        margin = 0.08 * float(np.ptp(values)) or 0.1
+        figure.update_yaxes(range=[float(values.min()) - margin, float(values.max()) + margin], autorange=False)
+
+
+def _heights_within(trace: go.Scatter, shown: Window) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    if trace.x is None or trace.y is None:
+        return np.empty(0)
+    steps, values = np.asarray(trace.x, np.float64), np.asarray(trace.y, np.float64)
+    return values[(steps >= shown[0]) & (steps <= shown[1]) & np.isfinite(values)]

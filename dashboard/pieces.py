@@ -1,0 +1,47 @@
+"""Small pieces that several pages and cards are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+
+from diagnose.dashboard.health import Health
+
+
+def icon(name: str, label: str = "") -> html.Span:
+    """One of the icons in assets/icons.css; decoration unless it has a label of its own."""
+    told = {"role": "img", "aria-label": label} if label else {"aria-hidden": "true"}
+    return html.Span(className=f"icon icon-{name}", **told)
+
+
+def badge(word: Health) -> html.Span:
+    """A run's health as icon, word and colour."""
+    return html.Span([icon(word), html.Span(word)], className=f"health health-{word}")
+
+
+def card(title: str, children: Any, *, note: str = "", className: str = "") -> html.Section:
+    """A titled part of a page; `note` is a quiet line beside the title."""
+    head = [html.H2(title, className="card-title")]
+    if note:
+        head.append(html.Span(note, className="card-note"))
+    return html.Section([html.Div(head, className="card-head"), children], className=f"card {className}".strip())
+
+
+def hint(title: str, *children: Any, name: str = "reading") -> html.Div:
+    """A state without data: what is the case, and what to do about it."""
+    return html.Div(
+        [icon(name), html.H2(title, className="hint-title"), *children],
+        className="hint",
+    )
+
+
+def facts(rows: list[tuple[str, str]], label: str) -> html.Table:
+    """A table of names and values."""
+    body = [html.Tr([html.Th(name, scope="row"), html.Td(value)]) for name, value in rows]
+    return html.Table([html.Caption(label), html.Tbody(body)], className="facts")
+
+
+def hidden(hide: bool) -> dict[str, str]:  # noqa: FBT001  the one thing it says
+    """The style of what is there but not to be seen."""
+    return {"display": "none"} if hide else {}

@@ -1,0 +1,95 @@
+"""The frame around every page: header, colour scheme, and which page an address shows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Dash, Input, Output, dcc, html
+
+from diagnose.dashboard import addresses
+from diagnose.dashboard.pages import run, runs
+from diagnose.dashboard.pieces import hint, icon
+from diagnose.dashboard.store import Store
+
+# first_paint.js stands in the head so that a dark page never flashes white.
+INDEX: Final = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    {%metas%}
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>{%title%}</title>
+    <link rel="icon" type="image/svg+xml" href="/assets/mark.svg">
+    <script src="/assets/first_paint.js"></script>
+    {%css%}
+  </head>
+  <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+</html>"""
+
+FONTS: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', sans-serif"
+MONO: Final = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'Noto Sans Mono', monospace"
+
+
+def build(app: Dash, store: Store) -> None:
+    """Give the app its frame and connect all pages."""
+    app.layout = lambda: _frame(store)
+
+    @app.callback(Output("page", "children"), Input("address", "pathname"), Input("address", "search"))
+    def show(pathname: str, search: str | None) -> Any:
+        if pathname in {addresses.RUNS, ""}:
+            return runs.layout(store)
+        if pathname == addresses.RUN:
+            return run.layout(store, addresses.run_name(search))
+        return hint("There is no such page", dcc.Link("Back to all runs", href=addresses.RUNS))
+
+    app.clientside_callback(
+        ClientsideFunction("frame", "title"),
+        Output("titled", "data"),
+        Input("address", "pathname"),
+        Input("address", "search"),
+    )
+    app.clientside_callback(ClientsideFunction("frame", "dark"), Output("dark", "data"), Input("dark", "id"))
+    runs.connect(app, store)
+    run.connect(app, store)
+
+
+def _frame(store: Store) -> dmc.MantineProvider:
+    return dmc.MantineProvider(
+        [
+            dcc.Location(id="address", refresh=False),
+            dcc.Store(id="titled"),
+            dcc.Store(id="dark"),
+            html.A("Skip to content", href="#page", className="skip"),
+            dmc.AppShell(
+                [dmc.AppShellHeader(_header(store)), dmc.AppShellMain(html.Main(id="page", tabIndex=-1))],
+                header={"height": 56},
+                padding=0,
+                mode="static",
+            ),
+        ],
+        defaultColorScheme="auto",
+        theme={"fontFamily": FONTS, "fontFamilyMonospace": MONO, "primaryColor": "dark", "cursorType": "pointer"},
+    )
+
+
+def _header(store: Store) -> html.Div:
+    return html.Div(
+        [
+            dcc.Link(
+                [html.Img(src="/assets/mark.svg", alt="", className="mark"), html.Span("diagnose")],
+                href=addresses.RUNS,
+                className="brand",
+            ),
+            html.Span(str(store.root), className="root", title=str(store.root)),
+            dmc.ColorSchemeToggle(
+                lightIcon=icon("sun"),
+                darkIcon=icon("moon"),
+                variant="subtle",
+                size="lg",
+                color="gray",
+                **{"aria-label": "Switch between light and dark"},
+            ),
+        ],
+        className="header",
+    )

@@ -1,0 +1,188 @@
+"""The command `diagnose`: report, explain, dashboard and demo.
+
+Exit codes: 0 healthy, 1 findings at or above `--fail-on`, 2 bad usage or unreadable input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diagnose import __version__
+from diagnose.diagnosis import Diagnosis
+from diagnose.errors import DiagnoseError
+from diagnose.examination import examine
+from diagnose.findings import Severity
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+HEALTHY, ILL, UNUSABLE = 0, 1, 2
+FAIL_ON = ("info", "warning", "critical", "never")
+DEFAULT_PORT = 8050
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except DiagnoseError as error:
+        print(f"diagnose: {error}", file=sys.stderr)
+        return UNUSABLE
+    except BrokenPipeError:  # `diagnose report … | head`
+        sys.stderr.close()
+        return HEALTHY
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return HEALTHY
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="diagnose", description="A doctor for PyTorch training runs.")
+    parser.add_argument("--version", action="version", version=f"diagnose {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    report = commands.add_parser("report", help="say what is wrong with a run and what to change")
+    report.add_argument("run_path", metavar="RUN", help="a run's directory or an event file")
+    report.add_argument("--format", choices=("text", "md", "html", "json"), default="text")
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of to the terminal")
+    report.add_argument("--fail-on", choices=FAIL_ON, default="critical", help="severity from which the exit code is 1")
+    report.set_defaults(run=_report)
+
+    explain = commands.add_parser("explain", help="show the manual page of a symptom or set-up rule")
+    explain.add_argument("id", metavar="SYMPTOM", help="an id such as divergence")
+    explain.set_defaults(run=_explain)
+
+    dashboard = commands.add_parser("dashboard", help="serve the dashboard on a folder of runs")
+    dashboard.add_argument("root", metavar="ROOT", type=Path)
+    _add_address(dashboard)
+    dashboard.set_defaults(run=_dashboard)
+
+    demo = commands.add_parser("demo", help="train four small runs, diagnose them and serve the dashboard on them")
+    demo.add_argument(
+        "root", metavar="ROOT", type=Path, nargs="?", default=Path("demo"), help="folder of the runs (demo)"
+    )
+    demo.add_argument("--no-serve", action="store_true", help="stop after the reports")
+    _add_address(demo)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="any other than 127.0.0.1 asks for a token, which is printed"
+    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 picks a free one ({DEFAULT_PORT})")
+
+
+def _report(options: argparse.Namespace) -> int:
+    diagnosis = examine(options.run_path)
+    if options.output is None and options.format == "text":
+        from rich.console import Console
+
+        from diagnose.reports.text import print_report
+
+        print_report(diagnosis, Console())
+    else:
+        _deliver(_rendered(diagnosis, options.format), options.output)
+    return _exit_code(diagnosis, options.fail_on)
+
+
+def _rendered(diagnosis: Diagnosis, style: str) -> str:
+    if style == "md":
+        return diagnosis.to_markdown()
+    if style == "html":
+        return diagnosis.to_html()
+    if style == "json":
+        return diagnosis.to_json()
+    from diagnose.reports.text import as_text
+
+    return as_text(diagnosis)
+
+
+def _deliver(text: str, output: Path | None) -> None:
+    if output is None:
+        print(text)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DiagnoseError(f"The report cannot be written to {output} ({error.strerror}).") from error
+
+
+def _exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
+    if fail_on == "never" or diagnosis.worst is None:
+        return HEALTHY
+    return ILL if diagnosis.worst.rank >= Severity(fail_on).rank else HEALTHY
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from diagnose import setup_rules, symptoms
+
+    if options.id in symptoms.ids():
+        print(symptoms.manual_page(options.id))
+    elif options.id in setup_rules.rules():
+        print(setup_rules.manual_page(options.id))
+    else:
+        known = ", ".join((*symptoms.ids(), *sorted(setup_rules.rules())))
+        raise DiagnoseError(f"Nothing is called {options.id!r}. Known are: {known}.")
+    return HEALTHY
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from diagnose.dashboard.server import serve
+
+    serve(options.root, host=options.host, port=options.port)
+    return HEALTHY
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from diagnose.reports.text import print_report
+
+    console = Console()
+    root = _fresh_folder(options.root)
+    for directory in _trained(root, console):
+        diagnosis = examine(directory)
+        print_report(diagnosis, console)
+        page = directory / "report.html"
+        _deliver(diagnosis.to_html(), page)
+        console.print(f"  The same with its curves: {page}\n", highlight=False, markup=False)
+    return (
+        HEALTHY if options.no_serve else _dashboard(argparse.Namespace(root=root, host=options.host, port=options.port))
+    )
+
+
+def _trained(root: Path, console: Console) -> list[Path]:
+    """Train the demo's runs with a progress bar each."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    import diagnose
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, share: float) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(f"training {name}", total=1.0)
+            bars.update(tasks[name], completed=share)
+
+        return list(diagnose.train_demo_runs(root, show))
+
+
+def _fresh_folder(root: Path) -> Path:
+    """The folder itself, or one with a number behind: an earlier demo is never written over."""
+    folder, number = root, 2
+    while folder.exists():
+        folder = root.with_name(f"{root.name}-{number}")
+        number += 1
+    return folder

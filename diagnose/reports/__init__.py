@@ -1,0 +1,1 @@
+"""The same Diagnosis as text, Markdown, HTML and JSON."""

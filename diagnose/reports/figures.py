@@ -1,0 +1,251 @@
+"""The curves and heat maps of a run, with its findings marked; shared by the HTML report and the dashboard.
+
+Every line is drawn from a bounded number of points that keeps each share's lowest and highest value,
+so that a run of a million steps draws fast and none of its spikes is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from diagnose import curves
+from diagnose.diagnosis import Diagnosis
+from diagnose.findings import Finding, Severity
+from diagnose.reports.titles import title_of
+from diagnose.run import Series, Values
+from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
+
+# Okabe and Ito's palette, which colour-blind eyes tell apart; vermilion is kept for what is ill.
+PALETTE: Final = {
+    "train": "#0072B2",
+    "validation": "#E69F00",
+    "third": "#009E73",
+    "fourth": "#CC79A7",
+    "ill": "#D55E00",
+    "caution": "#B58900",
+    "quiet": "#8A8F98",
+}
+LINES: Final = ("train", "validation", "third", "fourth", "quiet")
+SEVERITY_COLOURS: Final = {Severity.CRITICAL: "ill", Severity.WARNING: "caution", Severity.INFO: "quiet"}
+FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
+
+MOST_POINTS = 2_000  # of a drawn line
+MOST_COLUMNS = 400  # of a heat map
+MOST_ROWS = 400
+LOG_DECADES = 1.5  # values that span more are drawn on a logarithmic axis
+NOISY = 0.02  # of the curve's range: with more noise than this a smoothed line is drawn over the raw one
+SEVERAL = 40  # values: fewer are drawn with markers
+
+
+def loss_figure(diagnosis: Diagnosis) -> go.Figure:
+    """Training and validation loss over steps, findings as shaded windows, non-finite values as crosses."""
+    return signal_figure(diagnosis, (TRAIN_LOSS, VALIDATION_LOSS))
+
+
+def signal_figure(diagnosis: Diagnosis, names: Sequence[str]) -> go.Figure:
+    """Scalar signals in one panel; names that the run does not have are left out."""
+    figure = go.Figure()
+    logged = [(name, series) for name in names if (series := diagnosis.run.scalar(name)) is not None]
+    for colour, (name, series) in zip(_colours(logged), logged, strict=True):
+        for trace in _traces(name, series, colour):
+            figure.add_trace(trace)
+    sound = [series.finite.values for _, series in logged if len(series.finite)]
+    axis = {"title": {"text": _axis_title([name for name, _ in logged])}}
+    if sound and _spans_decades(np.concatenate(sound)):
+        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    figure.update_layout(
+        xaxis={"title": {"text": "step"}, "rangemode": "nonnegative"},
+        yaxis=axis,
+        hovermode="x unified",
+        showlegend=True,
+        uirevision=diagnosis.run.path,
+    )
+    _mark_windows(figure, diagnosis)
+    return figure
+
+
+def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
+    """A per-layer signal over sampled steps: the first layer on top, colours by powers of ten.
+
+    Raises `KeyError` where the run does not have the signal.
+    """
+    run = diagnosis.run
+    series = run.layer_signals[signal]
+    columns = np.unique(np.linspace(0, len(series) - 1, min(len(series), MOST_COLUMNS)).astype(int))
+    rows = np.unique(np.linspace(0, series.values.shape[1] - 1, min(series.values.shape[1], MOST_ROWS)).astype(int))
+    values = series.values[columns][:, rows].T.astype(np.float64)
+    names = _layer_labels(diagnosis, series.values.shape[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        colour = np.where(values > 0, np.log10(values), np.nan)
+    figure = go.Figure(
+        go.Heatmap(
+            x=series.steps[columns],
+            y=[names[row] for row in rows],
+            z=np.round(colour, 3),
+            text=[[f"{value:.3g}" for value in line] for line in values],
+            hovertemplate="layer %{y}<br>step %{x}<br>%{text}<extra></extra>",
+            colorscale="Cividis",
+            colorbar={"title": {"text": "10ⁿ", "side": "top"}, "thickness": 12, "outlinewidth": 0, "nticks": 6},
+            hoverongaps=True,
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": {"text": "step"}},
+        yaxis={"autorange": "reversed", "type": "category", "title": {"text": ""}, "automargin": True},
+        uirevision=run.path,
+    )
+    return figure
+
+
+def themed(figure: go.Figure, dark: bool) -> go.Figure:  # noqa: FBT001  the two themes there are
+    """The figure in light or dark, without a background of its own."""
+    ink, grid = ("#D7DAE0", "#2F343D") if dark else ("#2B2F36", "#E6E8EB")
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": ink},
+        margin={"l": 56, "r": 16, "t": 28, "b": 44},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        hoverlabel={"bgcolor": "#1F232A" if dark else "#FFFFFF", "font": {"family": FONT, "color": ink}},
+    )
+    lines = {"gridcolor": grid, "zeroline": False, "linecolor": grid, "ticks": "outside", "tickcolor": grid}
+    figure.update_xaxes(**lines)
+    figure.update_yaxes(**lines)
+    return figure
+
+
+def _traces(name: str, series: Series, colour: str) -> Iterator[go.Scatter]:
+    label = escape(name)
+    drawn = thinned(series.finite)
+    smooth = _smoothed_line(series)
+    yield go.Scatter(
+        x=drawn.steps,
+        y=drawn.values,
+        name=label,
+        mode="lines+markers" if len(drawn) < SEVERAL else "lines",
+        line={"color": colour, "width": 1 if smooth else 2},
+        marker={"size": 5},
+        opacity=0.3 if smooth else 1,
+        showlegend=smooth is None,
+        hoverinfo="skip" if smooth else None,
+        hovertemplate=None if smooth else "%{y:.3g}",
+    )
+    if smooth is not None:
+        yield go.Scatter(
+            x=smooth.steps,
+            y=smooth.values,
+            name=label,
+            mode="lines",
+            line={"color": colour, "width": 2},
+            hovertemplate="%{y:.3g}",
+        )
+    broken = series.steps[~np.isfinite(series.values)]
+    if len(broken):
+        yield _crosses(broken, series.finite.values, label)
+
+
+def _crosses(steps: Any, values: Values, label: str) -> go.Scatter:
+    """A line with NaN has only a hole: crosses at the top say where it is."""
+    shown = steps[np.unique(np.linspace(0, len(steps) - 1, min(len(steps), SEVERAL)).astype(int))]
+    top = float(values.max()) if len(values) else 1.0
+    return go.Scatter(
+        x=shown,
+        y=np.full(len(shown), top),
+        name=f"{label} is NaN or infinite",
+        mode="markers",
+        marker={"symbol": "x", "size": 8, "color": PALETTE["ill"]},
+        hovertemplate="not a number<extra></extra>",
+    )
+
+
+def _mark_windows(figure: go.Figure, diagnosis: Diagnosis) -> None:
+    """Shade each symptom's window; labels of windows that begin close together are put below each other."""
+    marked = [f for f in diagnosis.findings if f.kind == "symptom" and f.severity is not Severity.INFO]
+    close = 0.25 * max(diagnosis.run.steps, 1)
+    rows: list[int] = []
+    for finding in sorted(marked, key=lambda f: f.window[0]):
+        row = next((r for r, start in enumerate(rows) if finding.window[0] - start >= close), len(rows))
+        rows[row : row + 1] = [finding.window[0]]
+        _mark_window(figure, finding, row)
+
+
+def _mark_window(figure: go.Figure, finding: Finding, row: int) -> None:
+    colour = PALETTE[SEVERITY_COLOURS[finding.severity]]
+    first, last = finding.window
+    figure.add_shape(
+        type="rect",
+        x0=first,
+        x1=max(last, first + 1),
+        y0=0,
+        y1=1,
+        yref="paper",
+        fillcolor=colour,
+        opacity=0.08,
+        line_width=0,
+        layer="below",
+    )
+    figure.add_shape(
+        type="line", x0=first, x1=first, y0=0, y1=1, yref="paper", line={"color": colour, "width": 1, "dash": "dot"}
+    )
+    figure.add_annotation(
+        x=first,
+        y=1 - 0.08 * row,
+        yref="paper",
+        xanchor="left",
+        yanchor="top",
+        showarrow=False,
+        text=f"▸ {escape(title_of(finding))}",
+        font={"color": colour, "size": 12},
+    )
+
+
+def thinned(series: Series, most: int = MOST_POINTS) -> Series:
+    """At most `most` points: the lowest and the highest of each share, in the order of their steps."""
+    if len(series) <= most:
+        return series
+    share = -(-len(series) // (most // 2))
+    whole = len(series) // share * share
+    blocks = series.values[:whole].reshape(-1, share)
+    starts = np.arange(len(blocks)) * share
+    kept = [starts + blocks.argmin(axis=1), starts + blocks.argmax(axis=1), np.arange(whole, len(series))[-2:], [0]]
+    order = np.unique(np.concatenate([*kept, [len(series) - 1]]).astype(int))
+    return Series(series.steps[order], series.values[order], series.wall_times[order])
+
+
+def _smoothed_line(series: Series) -> curves.Curve | None:
+    """A running median where the curve is noisy enough to need one, else None."""
+    sound = series.finite
+    if len(sound) < 2 * SEVERAL:
+        return None
+    spread = float(np.ptp(np.quantile(sound.values, [0.02, 0.98])))
+    noise = curves.mad(np.diff(sound.values)) / np.sqrt(2)
+    return curves.smoothed(curves.reduced(sound)) if spread > 0 and noise > NOISY * spread else None
+
+
+def _spans_decades(values: Values) -> bool:
+    return bool(values.min() > 0 and np.log10(values.max() / values.min()) > LOG_DECADES)
+
+
+def _colours(logged: Sequence[tuple[str, Series]]) -> list[str]:
+    split = {TRAIN_LOSS: "train", VALIDATION_LOSS: "validation"}
+    return [PALETTE[split.get(name, LINES[number % len(LINES)])] for number, (name, _) in enumerate(logged)]
+
+
+def _axis_title(names: Sequence[str]) -> str:
+    families = {name.partition("/")[0] for name in names}
+    title = families.pop() if len(families) == 1 else ""
+    unit = SIGNALS[names[0]].unit if len(names) == 1 and names[0] in SIGNALS else ""
+    return escape(f"{title} ({unit})" if unit else title)
+
+
+def _layer_labels(diagnosis: Diagnosis, width: int) -> list[str]:
+    layers = diagnosis.run.setup.layers
+    if len(layers) != width:
+        return [f"layer {number}" for number in range(width)]
+    return [escape(f"{layer.name} · {layer.type}") for layer in layers]

@@ -1,0 +1,127 @@
+"""From files to a run: several files, split folders, restarts, foreign writers, bad paths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
+
+import diagnose
+from diagnose.logs import loading, setup_text
+from diagnose.logs.writing import EventFile
+from diagnose.run import Layer, Setup
+
+
+def write(directory, steps, tag="loss/train", offset=0.0):
+    with EventFile(directory) as file:
+        for step in steps:
+            file.write_step(step, 1.7e9 + step, [(tag, step + offset)], {})
+
+
+def test_torchs_own_summary_writer_is_read(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        for step in range(10):
+            writer.add_scalar("Loss/train", 1 / (step + 1), step)
+            writer.add_scalar("Loss/val", 2 / (step + 1), step, new_style=True)
+        writer.add_histogram("weights", np.arange(100), 3)
+        writer.add_text("note", "hello")
+    run = diagnose.load(tmp_path)
+    assert run.names == {"loss/train": "Loss/train", "loss/validation": "Loss/val"}
+    assert np.allclose(run.scalars["loss/train"].values, [1 / (s + 1) for s in range(10)])
+    assert np.allclose(run.scalars["loss/validation"].values, [2 / (s + 1) for s in range(10)])
+
+
+def test_tensorboards_own_reader_reads_our_files(demo_runs):
+    theirs = EventAccumulator(str(demo_runs["healthy"]), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    ours = diagnose.load(demo_runs["healthy"])
+    for name in ("loss/train", "loss/validation", "grad_norm", "lr/group0", "accuracy/validation"):
+        assert [e.value for e in theirs.Scalars(name)] == ours.scalars[name].values.tolist()
+        assert [e.step for e in theirs.Scalars(name)] == ours.scalars[name].steps.tolist()
+    vectors = theirs.Tensors("layers/grad_norm")
+    assert len(vectors) == len(ours.layer_signals["layers/grad_norm"])
+    assert theirs.SummaryMetadata("layers/grad_norm").plugin_data.plugin_name == "diagnose"
+    assert "diagnose/setup" in theirs.Tags()["tensors"]
+
+
+def test_after_a_restart_the_later_file_wins(tmp_path):
+    write(tmp_path, range(10))
+    write(tmp_path, range(5, 15), offset=100)
+    series = diagnose.load(tmp_path).scalars["loss/train"]
+    assert series.steps.tolist() == list(range(15))
+    assert series.values.tolist() == [*range(5), *range(105, 115)]
+
+
+def test_kerass_split_folders_are_one_run(tmp_path):
+    write(tmp_path / "fit" / "train", range(5), tag="epoch_loss")
+    write(tmp_path / "fit" / "validation", range(5), tag="epoch_loss")
+    assert list(diagnose.find_runs(tmp_path)) == [str(tmp_path / "fit")]
+    assert set(diagnose.load(tmp_path / "fit").names) == {"loss/train", "loss/validation"}
+
+
+def test_runs_are_found_at_any_depth_and_links_are_not_followed(tmp_path):
+    write(tmp_path / "a" / "deep" / "run1", range(2))
+    write(tmp_path / "run2", range(2))
+    (tmp_path / "a" / "self").symlink_to(tmp_path, target_is_directory=True)
+    assert list(diagnose.find_runs(tmp_path)) == [str(tmp_path / "a" / "deep" / "run1"), str(tmp_path / "run2")]
+
+
+def test_a_single_event_file_is_a_run(tmp_path):
+    write(tmp_path, range(5))
+    (path,) = tmp_path.iterdir()
+    assert len(diagnose.load(path).scalars["loss/train"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "Nothing at"),
+        (lambda p: p.mkdir(), "No event file in"),
+        (lambda p: p.write_text("just text"), "holds no event"),
+        (lambda p: write(p, range(5), tag="reward"), "No loss in .* it holds 1 other scalar.*: reward"),
+    ],
+    ids=["absent", "empty", "no event file", "no loss"],
+)
+def test_a_path_that_is_no_run_is_told_in_one_sentence(tmp_path, make, message):
+    make(tmp_path / "x")
+    with pytest.raises(diagnose.NoRunError, match=message) as error:
+        diagnose.examine(tmp_path / "x")
+    assert str(tmp_path / "x") in str(error.value)
+
+
+def test_a_file_that_goes_away_while_reading_is_noted(tmp_path, monkeypatch):
+    write(tmp_path, range(5))
+    gone = tmp_path / "events.out.tfevents.0.gone"
+    present = loading.event_files_of(tmp_path)
+    monkeypatch.setattr(loading, "event_files_of", lambda run: [("", gone), *present])
+    run = diagnose.load(tmp_path)
+    assert len(run.scalars["loss/train"]) == 5
+    assert "could not be opened" in run.notes[0]
+
+
+def test_an_event_file_that_grows_is_read_as_far_as_it_was_flushed(tmp_path):
+    with EventFile(tmp_path) as file:
+        for step in range(5):
+            file.write_step(step, 0.0, [("loss", 1.0)], {})
+        file.flush()
+        assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 5
+
+
+plain = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text()
+mappings = st.dictionaries(st.text(), plain | st.lists(plain, max_size=3), max_size=4)
+
+
+@given(config=mappings, optimizer=mappings, name=st.text(), parameters=st.integers(0, 2**40))
+def test_a_set_up_survives_the_log(config, optimizer, name, parameters):
+    setup = Setup(config=config, optimizer=optimizer, layers=(Layer(name, "Linear", parameters),))
+    assert setup_text.from_json(setup_text.as_json(setup)) == setup
+
+
+@given(st.text() | st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(repr))
+def test_a_damaged_set_up_is_a_value_error_at_worst(text):
+    try:
+        setup_text.from_json(text)
+    except ValueError:
+        pass

@@ -1,0 +1,50 @@
+"""A small training that every hook test runs for real."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+
+class Training:
+    """A classifier on Gaussian clusters: `run(n)` takes n optimizer steps and returns their losses."""
+
+    def __init__(self, seed: int = 0, lr: float = 0.1) -> None:
+        torch.manual_seed(seed)
+        self.model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=lr, momentum=0.9)
+        self.criterion = nn.CrossEntropyLoss()
+        self.y = torch.randint(0, 3, (96,))
+        self.x = torch.randn(96, 8) + 2 * nn.functional.one_hot(self.y, 8)
+
+    def loss(self, rows: slice = slice(None)) -> torch.Tensor:
+        return self.criterion(self.model(self.x[rows]), self.y[rows])
+
+    def step(self) -> float:
+        rows = torch.randperm(96)[:32]
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.model(self.x[rows]), self.y[rows])
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def run(self, steps: int) -> list[float]:
+        return [self.step() for _ in range(steps)]
+
+    @torch.no_grad()
+    def evaluate(self) -> float:
+        self.model.eval()
+        value = self.loss().item()
+        self.model.train()
+        return value
+
+
+@pytest.fixture
+def training() -> Training:
+    return Training()
+
+
+@pytest.fixture
+def new_training():
+    return Training
