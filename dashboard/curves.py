@@ -68,6 +68,8 @@ def _compact(figure: go.Figure, plot: str) -> go.Figure:
     figure.update_layout(margin={"l": 4, "r": 8, "t": 8, "b": 4}, autosize=True, height=None)
     figure.update_xaxes(title_standoff=6, automargin=True)
     figure.update_yaxes(title_text="", automargin=True)
+    if plot == "lr":  # a schedule is read by its shape; its last steps towards zero would fill a logarithmic axis
+        figure.update_yaxes(type="linear", dtick=None, rangemode="tozero", exponentformat="e")
     if plot != "loss" and sum(trace.showlegend is not False for trace in figure.data) < 2:
         figure.update_layout(showlegend=False)
     if plot != "loss":

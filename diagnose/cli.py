@@ -186,3 +186,7 @@ def _fresh_folder(root: Path) -> Path:
         folder = root.with_name(f"{root.name}-{number}")
         number += 1
     return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

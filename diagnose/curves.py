@@ -38,15 +38,6 @@ class Curve:
         """Median of the last tenth."""
         return float(np.median(self.values[-self._end_points :]))
 
-    @property
-    def noise(self) -> float:
-        """Standard deviation of what is left beside the trend, from first differences by MAD.
-
-        For white noise the differences have √2 times its standard deviation; 1.4826 turns a median
-        absolute deviation into a standard deviation.
-        """
-        return mad(np.diff(self.values)) / float(np.sqrt(2)) if len(self) > 2 else 0.0
-
     def between(self, first: int, last: int) -> Curve:
         """The part from step `first` to step `last`, both included."""
         inside = (self.steps >= first) & (self.steps <= last)
@@ -82,6 +73,14 @@ def smoothed(curve: Curve, width: int = 5) -> Curve:
     return Curve(curve.steps, np.median(windows, axis=1))
 
 
+def noise(values: Values) -> float:
+    """Standard deviation of what is left beside the trend, from first differences by MAD.
+
+    For white noise the differences have √2 times its standard deviation. 0 for fewer than three values.
+    """
+    return mad(np.diff(values)) / float(np.sqrt(2)) if len(values) > 2 else 0.0
+
+
 def mad(values: NDArray[np.float64]) -> float:
     """Standard deviation estimated by the median absolute deviation (times 1.4826, for a normal law)."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
@@ -102,7 +101,7 @@ def trend_score(curve: Curve) -> float:
     first, second = np.triu_indices(n, k=1)
     balance = float(np.sign(curve.values[second] - curve.values[first]).sum())
     spread = np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    return (balance - np.sign(balance)) / float(spread)
+    return float((balance - np.sign(balance)) / spread)
 
 
 def sigmoid(margin: float) -> float:

@@ -128,8 +128,8 @@ class Run:
     @property
     def steps(self) -> int:
         """The last step that any signal reached, 0 for a run without any."""
-        last = [int(s.steps[-1]) for s in (*self.scalars.values(), *self.layer_signals.values()) if len(s)]
-        return max(last, default=0)
+        all_steps = [s.steps for s in self.scalars.values()] + [s.steps for s in self.layer_signals.values()]
+        return max((int(steps[-1]) for steps in all_steps if len(steps)), default=0)
 
     def to_frame(self) -> pd.DataFrame:
         """All scalar signals as a table: one row per step, one column per signal, NaN where not logged."""

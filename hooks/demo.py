@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def train_demo_runs(root: Path, progress: Callable[[str, float], None]) -> Itera
     """
     for run in RUNS:
         directory = root / run.name
-        _train(directory, {**HEALTHY, **run.settings}, lambda share, name=run.name: progress(name, share))
+        _train(directory, {**HEALTHY, **run.settings}, partial(progress, run.name))
         yield directory
 
 
@@ -69,7 +70,7 @@ def _train(directory: Path, settings: dict[str, Any], progress: Callable[[float]
     with attach(model, optimizer, criterion=criterion, run_dir=directory, config=config) as monitor:
         for epoch in range(settings["epochs"]):
             model.train()
-            for rows in torch.randperm(len(train_x)).split(settings["batch_size"]):
+            for rows in torch.split(torch.randperm(len(train_x)), settings["batch_size"]):
                 optimizer.zero_grad()
                 criterion(model(train_x[rows]), train_y[rows]).backward()
                 optimizer.step()

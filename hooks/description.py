@@ -77,7 +77,7 @@ def _optimizer(optimizer: Optimizer | None) -> dict[str, Any]:
 def _scheduler(scheduler: object) -> dict[str, Any]:
     if scheduler is None:
         return {}
-    state = getattr(scheduler, "state_dict", dict)()
+    state: dict[str, Any] = getattr(scheduler, "state_dict", dict)()
     settings = {
         k: _plain(v) for k, v in state.items() if isinstance(v, int | float | str | list) and not k.startswith("_")
     }

@@ -42,7 +42,7 @@ class Hook:
         """Run the guarded work; returns None, so that inputs and outputs stay as they are."""
         self._guard.run(self._name, self._work, *arguments, *keywords.values())
 
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[()]]:
+    def __reduce__(self) -> tuple[type[_Empty], tuple[()]]:
         return (_Empty, ())
 
 

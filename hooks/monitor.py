@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -18,9 +17,9 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from diagnose import symptoms
 from diagnose.errors import InvalidArgumentError, TrainingHalted
 from diagnose.findings import Finding
+from diagnose.hooks import arguments
 from diagnose.hooks.cadence import Cadence, cadence_of
 from diagnose.hooks.description import setup_of
 from diagnose.hooks.guard import Guard, Hook
@@ -58,21 +57,19 @@ def attach(
     Raises `InvalidArgumentError`, naming the argument, where one cannot be used: `model` is no module, a
     `halt_on` id is unknown, `run_dir` cannot be written.
     """
-    _check(model, optimizer, criterion, config, on_finding)
-    halting = _halting_ids(halt_on)
-    directory = Path(run_dir) if run_dir is not None else _default_run_dir(unwrapped(model))
+    arguments.check(model, optimizer, criterion, config, on_finding)
+    halting = arguments.halting_ids(halt_on)
+    directory = Path(run_dir) if run_dir is not None else arguments.default_run_dir(unwrapped(model))
     try:
         return Monitor(
             model,
             optimizer,
-            criterion,
-            scheduler,
-            scaler,
-            directory,
-            dict(config or {}),
-            cadence_of(cadence),
-            on_finding,
-            halting,
+            criterion=criterion,
+            described_by=(scheduler, scaler, dict(config or {})),
+            run_dir=directory,
+            cadence=cadence_of(cadence),
+            on_finding=on_finding,
+            halt_on=halting,
         )
     except OSError as error:
         raise InvalidArgumentError(
@@ -87,11 +84,10 @@ class Monitor:
         self,
         model: nn.Module,
         optimizer: Optimizer | None,
+        *,
         criterion: nn.Module | None,
-        scheduler: object,
-        scaler: object,
+        described_by: tuple[object, object, Mapping[str, Any]],  # scheduler, scaler, config
         run_dir: Path,
-        config: dict[str, Any],
         cadence: Cadence,
         on_finding: Callable[[Finding], None] | None,
         halt_on: frozenset[str],
@@ -99,7 +95,7 @@ class Monitor:
         self.run_dir = run_dir
         self._model = model
         self._optimizer: Optimizer | None = None
-        self._described_by = (scheduler, scaler, config)
+        self._described_by = described_by
         self._cadence = cadence
         self._on_finding = on_finding
         self._halt_on = halt_on
@@ -255,38 +251,3 @@ def _optimizer_finder(monitor: Monitor) -> Callable[..., None]:
             monitor._guard.run("set-up", monitor._describe)
 
     return find
-
-
-def _check(model: object, optimizer: object, criterion: object, config: object, on_finding: object) -> None:
-    wanted = (
-        ("model", model, isinstance(model, nn.Module), "a torch.nn.Module"),
-        ("optimizer", optimizer, optimizer is None or isinstance(optimizer, Optimizer), "a torch.optim.Optimizer or None"),
-        ("criterion", criterion, criterion is None or isinstance(criterion, nn.Module),
-         "a loss module or None; a plain loss function is logged by monitor.log(loss=loss)"),
-        ("config", config, config is None or isinstance(config, Mapping), "a mapping or None"),
-        ("on_finding", on_finding, on_finding is None or callable(on_finding), "a function of one Finding or None"),
-    )  # fmt: skip
-    for name, value, fits, expected in wanted:
-        if not fits:
-            raise InvalidArgumentError(f"attach({name}={value!r:.80}): expected {expected}.")
-
-
-def _halting_ids(halt_on: Iterable[str]) -> frozenset[str]:
-    asked = frozenset([halt_on] if isinstance(halt_on, str) else halt_on)
-    unknown = sorted(asked - set(symptoms.ids()))
-    if unknown:
-        raise InvalidArgumentError(
-            f"attach(halt_on=…): no symptom is called {', '.join(map(repr, unknown))}; known are {', '.join(symptoms.ids())}."
-        )
-    return asked
-
-
-def _default_run_dir(model: nn.Module) -> Path:
-    """`runs/<time>-<model's class>`, with a number behind where that exists."""
-    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{type(model).__name__}"
-    number = 2
-    directory = base
-    while directory.exists():
-        directory = base.with_name(f"{base.name}-{number}")
-        number += 1
-    return directory

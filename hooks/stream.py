@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -254,10 +255,10 @@ class Writer:
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             if isinstance(item, tuple):
-                self._try(lambda told=item: self._file.write_setup(*told), rows=0)
+                self._try(partial(self._file.write_setup, *item), rows=0)
                 continue
             steps = item.values()
-            self._try(lambda steps=steps: self._write(steps), rows=len(steps))
+            self._try(partial(self._write, steps), rows=len(steps))
             self._observe(steps)
         self._try(self._finish, rows=0)
 

@@ -32,9 +32,9 @@
       h("span", { className: data.summary ? "" : "wrapping" }, data.finding || none()));
 
   cells.Change = ({ data }) =>
-    h("div", { className: "two-lines", title: data.change },
+    h("div", { className: "two-lines", title: data.more > 0 ? `${data.change}, and ${data.more} more with it` : data.change },
       h("span", { className: "change-short" }, data.change || none(),
-        data.more > 0 && h("span", { className: "second-line" }, ` + ${data.more} more`)));
+        data.more > 0 && h("span", { className: "second-line number" }, ` +${data.more}`)));
 
   cells.Number = ({ data, colDef }) => h("span", { className: "number" }, data[`${colDef.field}_text`] || none());
 

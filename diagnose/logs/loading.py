@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diagnose.errors import NoRunError
 from diagnose.logs import layout, names, setup_text
@@ -70,12 +70,13 @@ def _merged(place: Path, files: list[tuple[str, Path]]) -> EventData:
     return whole
 
 
-def _order(column: Column) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _order(column: Column) -> NDArray[np.intp]:
     """Indices that sort by step; where a step was written twice (a restart), the later value wins."""
     steps = np.array(column.steps, np.int64)
     order = np.argsort(steps, kind="stable")
     ordered = steps[order]
-    return order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]
+    kept: NDArray[np.intp] = order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]
+    return kept
 
 
 def _series(column: Column) -> Series:

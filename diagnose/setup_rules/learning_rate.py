@@ -60,6 +60,6 @@ def large_batch_without_warmup(run: Run) -> Finding | None:
         severity=Severity.INFO,
         confidence=0.9,
         window=(0, run.steps),
-        summary=f"A batch of {batch:,.0f} starts at the full learning rate: 5–10 epochs of warmup are usual above 1,024.",
+        summary=f"A batch of {batch:,.0f} starts at the full rate: above 1,024, 5–10 epochs of warmup are usual.",
         evidence={"batch_size": batch},
     )

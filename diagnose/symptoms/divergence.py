@@ -38,16 +38,19 @@ def find(run: Run) -> Iterator[Finding]:
         return
     raw = curves.reduced(loss)
     curve = curves.smoothed(raw)
+    noise = curves.noise(raw.values)
     first, last = float(loss.finite.values[0]), curve.last_level
     best_at = int(np.argmin(curve.values))
     best, best_step = float(curve.values[best_at]), int(curve.steps[best_at])
     if first <= best:  # it never got below where it began: the first value is the best level
         best_at, best, best_step = 0, first, int(loss.finite.steps[0])
     rise, fall = last - best, first - best
-    needed = max(LOST_PROGRESS * fall, NOISE_FACTOR * raw.noise, RISE_OF_FIRST * abs(first))
+    needed = max(LOST_PROGRESS * fall, NOISE_FACTOR * noise)
+    if fall <= NOISE_FACTOR * curves.noise(loss.finite.values):  # no progress to lose: judge by the loss itself
+        needed = max(needed, RISE_OF_FIRST * abs(first))
     if rise <= needed:
         return
-    above_start = rise - fall > RISE_OF_FIRST * abs(first)
+    above_start = rise - fall > NOISE_FACTOR * noise
     peak = best_at + int(np.argmax(curve.values[best_at:]))
     evidence: dict[str, float | str] = {"loss_first": first, "loss_before": best, "loss_after": last}
     if fall > 0:

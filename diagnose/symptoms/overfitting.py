@@ -29,7 +29,8 @@ RISE_OF_BEST = 0.05  # times the best validation loss: less is nobody's concern
 RISE_OF_FALL = 0.02  # times the validation loss's own fall
 NOISE_FACTOR = 3.0  # standard deviations of the validation curve's own noise
 LEARNED = 0.9  # of the first training loss: a run above this has not learned yet
-METRIC_TOLERANCE = 0.002  # of accuracy: closer to its best than this counts as still at its best
+LOST_FALL = 0.5  # of the validation loss's fall: beyond it no gain in accuracy makes up for the overconfidence
+BETTER_METRIC = 0.01  # of accuracy gained since the loss was best: the metric and the loss disagree
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -41,7 +42,7 @@ def find(run: Run) -> Iterator[Finding]:
     best_at = int(np.argmin(curve.values))
     best, last, first = float(curve.values[best_at]), curve.last_level, float(validation.finite.values[0])
     rise = last - best
-    needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curve.noise)
+    needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curves.noise(curve.values))
     if rise <= needed:
         return
     best_step, last_step = int(curve.steps[best_at]), int(curve.steps[-1])
@@ -50,7 +51,7 @@ def find(run: Run) -> Iterator[Finding]:
         return
     if train_last > LEARNED * float(train.finite.values[0]) or best >= first:
         return  # nothing was learned, so nothing was learned too well
-    metric_holds = _accuracy_holds(run)
+    metric_holds = rise < LOST_FALL * (first - best) and _accuracy_improved_since(run, best_step)
     yield Finding(
         id="overfitting",
         severity=Severity.INFO if metric_holds else Severity.WARNING,
@@ -80,10 +81,11 @@ def _level_at(run: Run, step: int) -> float | None:
     return float(curve.values[min(int(np.searchsorted(curve.steps, step)), len(curve) - 1)])
 
 
-def _accuracy_holds(run: Run) -> bool:
-    """Whether the validation accuracy was logged and ends at its best."""
+def _accuracy_improved_since(run: Run, step: int) -> bool:
+    """Whether the validation accuracy was logged and ends clearly above what it was at `step`."""
     accuracy = run.scalar("accuracy/validation")
     if accuracy is None or len(accuracy.finite) < curves.MIN_POINTS:
         return False
     curve = curves.smoothed(curves.reduced(accuracy), width=3)
-    return curve.last_level >= float(curve.values.max()) - METRIC_TOLERANCE
+    then = float(curve.values[min(int(np.searchsorted(curve.steps, step)), len(curve) - 1)])
+    return curve.last_level > then + BETTER_METRIC * max(abs(float(curve.values.max())), 1e-12)

@@ -29,6 +29,7 @@ LATE_SHARE = (
 )
 LEFT_TO_FALL = 0.5  # of the first loss still there: a run that has halved its loss is not crawling
 FIRST_VALUES = 3
+NOISE_FACTOR = 3.0  # standard deviations of the first level
 MIN_CURVE = 20  # points: thirds of fewer say nothing
 
 
@@ -38,7 +39,7 @@ def find(run: Run) -> Iterator[Finding]:
     if loss is None:
         return
     warm = warmup_steps(run.scalar(LR))
-    curve = curves.smoothed(curves.reduced(loss).between(warm, int(loss.steps[-1])))
+    curve = curves.reduced(loss).between(warm, int(loss.steps[-1]))
     if len(curve) < MIN_CURVE:
         return
     # The very first values, not the first tenth: a knee within that tenth is a healthy one.
@@ -46,7 +47,9 @@ def find(run: Run) -> Iterator[Finding]:
     third = len(curve) // 3
     late = curve.between(int(curve.steps[-third]), int(curve.steps[-1]))
     fall = first - last
-    if first <= 0 or fall <= 0 or last < LEFT_TO_FALL * first or curves.trend_score(late) > FALLING_SCORE:
+    if fall <= NOISE_FACTOR * curves.noise(loss.finite.values) / FIRST_VALUES**0.5:
+        return
+    if first <= 0 or last < LEFT_TO_FALL * first or curves.trend_score(late) > FALLING_SCORE:
         return
     late_share = -curves.slope(late) * float(late.steps[-1] - late.steps[0]) / fall
     remaining = last / -curves.slope(late)

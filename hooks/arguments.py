@@ -1,0 +1,52 @@
+"""What attach is given: checked at once, with messages that name the argument."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torch import nn
+from torch.optim import Optimizer
+
+from diagnose import symptoms
+from diagnose.errors import InvalidArgumentError
+
+
+def check(model: object, optimizer: object, criterion: object, config: object, on_finding: object) -> None:
+    """Raise `InvalidArgumentError` for the first argument that is not what attach expects."""
+    wanted = (
+        ("model", model, isinstance(model, nn.Module), "a torch.nn.Module"),
+        ("optimizer", optimizer, optimizer is None or isinstance(optimizer, Optimizer),
+         "a torch.optim.Optimizer or None"),
+        ("criterion", criterion, criterion is None or isinstance(criterion, nn.Module),
+         "a loss module or None; a plain loss function is logged by monitor.log(loss=loss)"),
+        ("config", config, config is None or isinstance(config, Mapping), "a mapping or None"),
+        ("on_finding", on_finding, on_finding is None or callable(on_finding), "a function of one Finding or None"),
+    )  # fmt: skip
+    for name, value, fits, expected in wanted:
+        if not fits:
+            raise InvalidArgumentError(f"attach({name}={value!r:.80}): expected {expected}.")
+
+
+def halting_ids(halt_on: Iterable[str]) -> frozenset[str]:
+    """The ids as a set; raises `InvalidArgumentError` for one that no symptom has."""
+    asked = frozenset([halt_on] if isinstance(halt_on, str) else halt_on)
+    unknown = sorted(asked - set(symptoms.ids()))
+    if unknown:
+        raise InvalidArgumentError(
+            f"attach(halt_on=…): no symptom is called {', '.join(map(repr, unknown))}; "
+            f"known are {', '.join(symptoms.ids())}."
+        )
+    return asked
+
+
+def default_run_dir(model: nn.Module) -> Path:
+    """`runs/<time>-<model's class>`, with a number behind where that exists."""
+    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{type(model).__name__}"
+    number = 2
+    directory = base
+    while directory.exists():
+        directory = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return directory

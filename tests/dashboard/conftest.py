@@ -1,0 +1,162 @@
+"""Sample runs, a real server and a real browser for the dashboard's tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import waitress
+
+from diagnose.dashboard.server import make_app
+from diagnose.logs.writing import EventFile
+
+CHROMIUM = "/usr/bin/chromium"
+PATIENCE_S = 10.0
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+
+WriteRun = Callable[..., Path]
+Start = Callable[..., str]
+
+
+def _setup(lr: float, **config: Any) -> str:
+    names = ("stem", "middle", "head")
+    told = {
+        "schema": 1,
+        "config": {"batch_size": 128, "epochs": 10, **config},
+        "optimizer": {"type": "SGD", "groups": [{"lr": lr, "momentum": 0.9}]},
+        "environment": {"torch": "2.8", "device": "cpu"},
+        "model": {"type": "Net", "parameters": 1234},
+        "modules": {"Linear": 3},
+        "layers": [{"name": name, "type": "Linear", "parameters": 400} for name in names],
+    }
+    return json.dumps(told)
+
+
+def _losses(kind: str, steps: int) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(size=steps)
+    share = np.linspace(0, 1, steps)
+    losses = 2.3 * np.exp(-3 * share) + 0.2 + 0.02 * noise
+    if kind == "diverging":
+        late = share > 0.5
+        losses[late] = np.minimum(2.0 * np.exp(30 * (share[late] - 0.5)), 80) * (1 + 0.05 * noise[late])
+    return losses
+
+
+@pytest.fixture(scope="session")
+def write_run() -> WriteRun:
+    def write(root: Path, name: str, kind: str = "healthy", *, steps: int = 400, **config: Any) -> Path:
+        with EventFile(root / name) as log:
+            lr = 0.4 if kind == "diverging" else 0.1
+            log.write_setup(_setup(lr, **config), time.time())
+            for step, loss in enumerate(_losses(kind, steps)):
+                layers = {"layers/grad_norm": np.array([0.5, 0.7, 1.0], np.float32)} if step % 10 == 0 else {}
+                scalars = {"loss/train": float(loss), "lr/group0": lr, "grad_norm": 1.0}
+                log.write_step(step, time.time(), scalars.items(), layers)
+        return log.path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def hostile_name() -> str:
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory, write_run: WriteRun) -> Path:
+    """A diverging run, a healthy one in a sub-folder, one with a hostile name, and one that is damaged."""
+    root = tmp_path_factory.mktemp("runs")
+    write_run(root, "ill", "diverging")
+    write_run(root, "nets/sound")
+    write_run(root, HOSTILE, "diverging", note=HOSTILE)
+    (root / "damaged").mkdir()
+    (root / "damaged" / "events.out.tfevents.1.host").write_bytes(b"no event file" * 9)
+    return root
+
+
+@pytest.fixture(scope="session")
+def start() -> Start:
+    """Serve a folder in a thread; gives the address."""
+
+    def started(root: Path, token: str | None = None) -> str:
+        server = waitress.create_server(make_app(root, token).server, host="127.0.0.1", port=0, threads=8)
+        threading.Thread(target=server.run, daemon=True).start()
+        return f"http://127.0.0.1:{server.effective_port}"
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def address(samples: Path, start: Start) -> str:
+    return start(samples)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        reason = f"no Chromium at {CHROMIUM} nor on PATH: the pages were NOT tested in a browser"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """One page of the browser, with all that it asked for and complained about."""
+
+    def __init__(self, context: Any) -> None:
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE_S * 1000)
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+
+    def until(self, expression: str) -> None:
+        """Wait for a JavaScript expression to hold (playwright's own way needs eval, which our pages forbid)."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never came true: {expression}"
+            self.page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="session")
+def _contexts(browser: Any) -> Iterator[dict[tuple[int, str], Any]]:
+    """Browser profiles by width and scheme; shared, so that scripts are loaded once."""
+    contexts: dict[tuple[int, str], Any] = {}
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
+@pytest.fixture
+def visit(browser: Any, _contexts: dict[tuple[int, str], Any]) -> Iterator[Callable[..., Visit]]:
+    """Opens pages; a `stranger` brings a profile of its own, without cookies or settings."""
+    opened: list[Visit] = []
+
+    def visiting(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
+        context = None if stranger else _contexts.get((width, scheme))
+        if context is None:
+            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        if not stranger:
+            _contexts[width, scheme] = context
+        opened.append(Visit(context))
+        return opened[-1]
+
+    yield visiting
+    for one in opened:
+        one.page.close()

@@ -1,0 +1,121 @@
+"""The page of one run, in a real browser."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+from diagnose.logs.writing import EventFile
+
+STEPS_SHOWN = "document.querySelector('#plot-loss .js-plotly-plot')._fullLayout.xaxis.range"
+
+
+def _open(one, address, name):
+    one.page.goto(f"{address}/run?name={name}")
+    one.page.locator("#plot-loss .main-svg").first.wait_for()
+    return one.page
+
+
+def test_the_verdict_the_window_and_the_prescription_are_there(visit, address):
+    page = _open(visit(), address, "ill")
+    assert "critical" in page.locator(".verdict").inner_text()
+    page.locator("#plot-loss .annotation-text", has_text="Divergence").wait_for()
+    change = page.locator(".change").first.inner_text()
+    assert "Lower the learning rate" in change
+    assert re.search(r"lr\s+0\.4\s+→\s+0\.\d+", change)
+    assert "K" in page.locator("p.sources").first.inner_text()
+    page.locator(".coupled .change").first.wait_for()  # what the rate pulls along
+    assert "%" in page.locator(".cause").first.inner_text()
+
+
+def test_a_healthy_run_has_nothing_to_change(visit, address):
+    page = _open(visit(), address, "nets/sound")
+    assert "healthy" in page.locator(".verdict").inner_text()
+    page.locator(".card", has_text="Nothing: no finding calls for a change.").wait_for()
+
+
+def test_signals_that_were_not_logged_take_no_room(visit, address):
+    page = _open(visit(), address, "ill")
+    page.locator("#plot-layer-grad-norm .main-svg").first.wait_for()
+    assert not page.locator("#plot-layer-variance-card").is_visible()
+
+
+def test_selecting_a_finding_shows_its_steps_and_the_whole_run_comes_back(visit, address):
+    one = visit()
+    page = _open(one, address, "ill")
+    whole = page.evaluate(STEPS_SHOWN)
+    finding = page.locator(".finding", has_text="Divergence")
+    finding.click()
+    one.until(f"{STEPS_SHOWN}[0] > 50")
+    assert finding.get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Whole run").click()
+    one.until(f"{STEPS_SHOWN}[0] < 50")
+    assert page.evaluate(STEPS_SHOWN) == pytest.approx(whole)
+
+
+def test_the_plots_are_drawn_for_a_dark_page(visit, address):
+    one = visit(scheme="dark")
+    _open(one, address, "ill")
+    ink = "document.querySelector('#plot-loss .js-plotly-plot')._fullLayout.font.color"
+    one.until(f"parseInt({ink}.slice(1, 3), 16) > 128")
+
+
+def test_the_set_up_is_folded_away_and_opens(visit, address):
+    page = _open(visit(), address, "ill")
+    assert not page.get_by_text("batch_size").is_visible()
+    page.locator(".folds summary", has_text="Config").click()
+    assert page.get_by_text("batch_size").is_visible()
+    page.locator(".folds summary", has_text="Layers").click()
+    assert page.get_by_role("rowheader", name="stem").is_visible()
+
+
+def test_a_growing_log_updates_the_open_page_and_keeps_zoom_and_folds(visit, start, tmp_path):
+    with EventFile(tmp_path / "live") as log:
+        _append(log, 0, 200)
+        one = visit()
+        page = _open(one, start(tmp_path), "live")
+        page.locator(".key-numbers", has_text="199").wait_for()
+        page.locator(".folds summary", has_text="Signals not logged").click()
+        page.evaluate("document.querySelector('#plot-loss .js-plotly-plot').scrollIntoView({block: 'center'})")
+        box = page.locator("#plot-loss .nsewdrag").bounding_box()
+        page.mouse.move(box["x"] + 80, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 240, box["y"] + 120, steps=4)
+        page.mouse.up()
+        one.until(f"{STEPS_SHOWN}[0] > 10")
+        zoomed = page.evaluate(STEPS_SHOWN)
+        _append(log, 200, 300)
+        page.locator(".key-numbers", has_text="499").wait_for()
+        one.until(
+            "document.querySelector('#plot-loss .js-plotly-plot').data.some(t => Array.from(t.x).some(x => x >= 490))"
+        )
+        assert page.evaluate(STEPS_SHOWN) == pytest.approx(zoomed)
+        assert page.locator(".folds details[open]").count() == 1
+
+
+@pytest.mark.parametrize("name", ["nothing", "../ill", "..%2fill", "%252e%252e%252fill", "/etc/passwd", ""])
+def test_a_name_that_is_no_run_says_so(visit, address, name):
+    page = visit().page
+    page.goto(f"{address}/run?name={name}")
+    page.get_by_text("No run by that name").wait_for()
+
+
+def test_an_unreadable_run_says_why(visit, address):
+    page = visit().page
+    page.goto(f"{address}/run?name=damaged")
+    page.get_by_text("This run cannot be read").wait_for()
+    page.get_by_text("not TensorBoard event files").wait_for()
+
+
+def test_an_address_that_is_no_page_leads_back(visit, address):
+    page = visit().page
+    page.goto(f"{address}/nowhere/at/all")
+    page.get_by_role("link", name="Back to all runs").click()
+    page.locator("h1", has_text="Runs").wait_for()
+
+
+def _append(log: EventFile, first: int, count: int) -> None:
+    for step in range(first, first + count):
+        log.write_step(step, time.time(), [("loss/train", 2 * float(np.exp(-step / 200)) + 0.1)], {})
+    log.flush()

@@ -1,0 +1,58 @@
+"""The server: one address, printed, and a clean end."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from diagnose.dashboard.server import serve
+from diagnose.errors import DiagnoseError
+
+
+def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
+    command = f"from diagnose.dashboard.server import serve; serve({str(samples)!r}, port=0)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    told = process.stdout.readline() + process.stdout.readline()
+    address = re.search(r"http://127\.0\.0\.1:\d+/", told)
+    assert address is not None
+    with urllib.request.urlopen(address[0]) as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "has stopped" in rest
+    assert errors == ""  # no traceback, no warning about a development server
+
+
+def test_a_taken_port_is_told_in_one_sentence(samples):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(DiagnoseError, match=rf"Port {port} on 127\.0\.0\.1 is taken.*--port 0"):
+            serve(samples, port=port)
+
+
+def test_an_address_that_is_not_this_machines_is_told_in_one_sentence(samples):
+    with pytest.raises(DiagnoseError, match=r"Cannot listen on 203\.0\.113\.1:"):
+        serve(samples, host="203.0.113.1", port=0)
+
+
+def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, monkeypatch, capsys):
+    class Unserved:
+        def run(self):
+            return None
+
+    monkeypatch.setattr("waitress.create_server", lambda *args, **options: Unserved())
+    serve(samples, host="0.0.0.0", port=0)
+    first = re.search(r"\?token=([\w-]{40,})", capsys.readouterr().out)
+    serve(samples, host="0.0.0.0", port=0)
+    second = re.search(r"\?token=([\w-]{40,})", capsys.readouterr().out)
+    assert first is not None
+    assert second is not None
+    assert first[1] != second[1]
