@@ -11,8 +11,13 @@ from diagnose.dashboard.health import Health
 
 def icon(name: str, label: str = "") -> html.Span:
     """One of the icons in assets/icons.css; decoration unless it has a label of its own."""
-    told = {"role": "img", "aria-label": label} if label else {"aria-hidden": "true"}
+    told = {"role": "img", **aria(label=label)} if label else aria(hidden="true")
     return html.Span(className=f"icon icon-{name}", **told)
+
+
+def aria(**told: str) -> dict[str, Any]:
+    """What assistive technology is told, as a component's arguments."""
+    return {f"aria-{name}": value for name, value in told.items()}
 
 
 def badge(word: Health) -> html.Span:
@@ -20,12 +25,12 @@ def badge(word: Health) -> html.Span:
     return html.Span([icon(word), html.Span(word)], className=f"health health-{word}")
 
 
-def card(title: str, children: Any, *, note: str = "", className: str = "") -> html.Section:
+def card(title: str, children: Any, *, note: str = "") -> html.Section:
     """A titled part of a page; `note` is a quiet line beside the title."""
-    head = [html.H2(title, className="card-title")]
+    head: list[Any] = [html.H2(title, className="card-title")]
     if note:
         head.append(html.Span(note, className="card-note"))
-    return html.Section([html.Div(head, className="card-head"), children], className=f"card {className}".strip())
+    return html.Section([html.Div(head, className="card-head"), children], className="card")
 
 
 def hint(title: str, *children: Any, name: str = "reading") -> html.Div:

@@ -11,7 +11,7 @@ from diagnose.dashboard.addresses import run_address
 from diagnose.dashboard.health import health, rank, worst_finding
 from diagnose.dashboard.store import Entry
 from diagnose.diagnosis import Change, Diagnosis
-from diagnose.reports.numbers import number
+from diagnose.reports.numbers import shown
 from diagnose.reports.titles import title_of
 from diagnose.run import Series
 from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
@@ -58,7 +58,7 @@ def _told_by(entry: Entry) -> Row:
         **_valued("train", _last(diagnosis, TRAIN_LOSS)),
         **_valued("validation", _last(diagnosis, VALIDATION_LOSS)),
         **_valued("lr", setup.optimizer_setting("lr") or _first(diagnosis, LR)),
-        **_valued("batch", setup.config_number("batch_size")),
+        **_valued("batch", whole(setup.config_number("batch_size"))),
         "optimizer": str(setup.optimizer.get("type", "")),
     }
 
@@ -67,19 +67,20 @@ def change_in_short(change: Change) -> str:
     """`lr 0.4 → 0.1`, or the remedy's title where there are no numbers."""
     if change.after is None:
         return change.title
-    before = "" if change.before is None else f"{_setting(change.before)} → "
-    return f"{change.setting} {before or '→ '}{_setting(change.after)}"
+    before = "" if change.before is None else f"{shown(change.before)} → "
+    return f"{change.setting} {before or '→ '}{shown(change.after)}"
 
 
-def _setting(value: float | int | str) -> str:
-    return value if isinstance(value, str) else number(value)
+def whole(value: float | None) -> float | None:
+    """A whole number as such, so that all its digits are shown."""
+    return int(value) if value is not None and value.is_integer() else value
 
 
 def _valued(field: str, value: float | None) -> Row:
     """The value to sort by and its text; a value that is no number sorts as missing but is shown."""
     if value is None:
         return {}
-    return {field: value if np.isfinite(value) else None, f"{field}_text": number(value)}
+    return {field: value if np.isfinite(value) else None, f"{field}_text": shown(value)}
 
 
 def _last(diagnosis: Diagnosis, signal: str) -> float | None:

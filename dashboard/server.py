@@ -10,9 +10,9 @@ import webbrowser
 from pathlib import Path
 from typing import Final
 
-import waitress
 from dash import Dash
 from flask import Flask
+from waitress.server import create_server
 
 from diagnose.dashboard import shell
 from diagnose.dashboard.access import guard, is_loopback, new_token
@@ -36,7 +36,7 @@ def make_app(root: str | Path, token: str | None = None, *, host: str = "127.0.0
     guard(server, host, token)  # before Dash adds its routes, so that it also runs before Dash's own handlers
     app = Dash(
         "diagnose.dashboard",
-        server=server,
+        server=server,  # type: ignore[arg-type]  # Dash takes a Flask app; its annotation forgets it
         assets_folder=str(ASSETS),
         assets_ignore="first_paint",  # loaded by the page's head instead
         serve_locally=True,
@@ -66,7 +66,7 @@ def serve(root: str | Path, host: str = "127.0.0.1", port: int = 8050, *, open_b
             webbrowser.open(address)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short wait for a thread is no news
         # Ctrl-C ends run(), which waits for the requests under way.
-        waitress.create_server(app.server, sockets=[listener], threads=THREADS, ident="diagnose").run()
+        create_server(app.server, sockets=[listener], threads=THREADS, ident="diagnose").run()
     sys.stdout.write("\nThe dashboard has stopped.\n")
 
 

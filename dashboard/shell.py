@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, dcc, html
 
 from diagnose.dashboard import addresses
+from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.pages import run, runs
-from diagnose.dashboard.pieces import hint, icon
+from diagnose.dashboard.pieces import aria, hint, icon
 from diagnose.dashboard.store import Store
 
 # first_paint.js stands in the head so that a dark page never flashes white.
@@ -43,13 +44,9 @@ def build(app: Dash, store: Store) -> None:
             return run.layout(store, addresses.run_name(search))
         return hint("There is no such page", dcc.Link("Back to all runs", href=addresses.RUNS))
 
-    app.clientside_callback(
-        ClientsideFunction("frame", "title"),
-        Output("titled", "data"),
-        Input("address", "pathname"),
-        Input("address", "search"),
-    )
-    app.clientside_callback(ClientsideFunction("frame", "dark"), Output("dark", "data"), Input("dark", "id"))
+    place = (Input("address", "pathname"), Input("address", "search"))
+    call_in_browser(app, "frame.title", Output("titled", "data"), *place, at_start=True)
+    call_in_browser(app, "frame.dark", Output("dark", "data"), Input("dark", "id"), at_start=True)
     runs.connect(app, store)
     run.connect(app, store)
 
@@ -88,7 +85,7 @@ def _header(store: Store) -> html.Div:
                 variant="subtle",
                 size="lg",
                 color="gray",
-                **{"aria-label": "Switch between light and dark"},
+                **aria(label="Switch between light and dark"),
             ),
         ],
         className="header",

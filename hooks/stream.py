@@ -187,7 +187,7 @@ class Stream:
         # Whole rings in one copy each: picking rows on the device would need an index there first.
         scalars = _to_pinned(self._scalars)
         vectors = {name: _to_pinned(self._vectors[name]) for name in names}
-        ready = torch.cuda.Event() if self._device.type == "cuda" else None
+        ready = torch.cuda.Event() if self._device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if ready is not None:
             ready.record()
         return _PickLater(rows, scalars, vectors, ready, slots)

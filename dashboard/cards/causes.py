@@ -8,7 +8,7 @@ from dash import html
 
 from diagnose.dashboard import pieces
 from diagnose.diagnosis import Cause, Diagnosis, EvidenceLine
-from diagnose.reports.numbers import number
+from diagnose.reports.numbers import percent, shown
 
 SHOWN: Final = 5  # causes under the fifth share what is left of the evidence
 
@@ -23,16 +23,17 @@ def card(diagnosis: Diagnosis) -> html.Section | None:
 
 
 def _cause(cause: Cause, *, unfolded: bool) -> html.Details:
-    percent = f"{100 * cause.probability:.0f} %"
-    bar = html.Div(html.Div(style={"width": f"{100 * cause.probability:.1f}%"}), className="bar", **{"aria-hidden": "true"})
-    head = html.Summary([html.Span(cause.title), html.Strong(percent, className="number"), bar])
+    bar = html.Div(
+        html.Div(style={"width": f"{100 * cause.probability:.1f}%"}), className="bar", **pieces.aria(hidden="true")
+    )
+    head = html.Summary([html.Span(cause.title), html.Strong(percent(cause.probability), className="number"), bar])
     return html.Details([head, html.Ul([_line(line) for line in cause.evidence])], open=unfolded, className="cause")
 
 
 def _line(line: EvidenceLine) -> html.Li:
     speaks_for = line.log_odds >= 0
     sign = "for" if speaks_for else "against"
-    weight = number(abs(line.log_odds))
+    weight = shown(abs(line.log_odds))
     sources = f" ({', '.join(line.sources)})" if line.sources else ""
     return html.Li(
         [

@@ -9,7 +9,7 @@ from dash import html
 from diagnose.dashboard import pieces
 from diagnose.diagnosis import Diagnosis
 from diagnose.findings import Finding
-from diagnose.reports.numbers import number
+from diagnose.reports.numbers import shown
 from diagnose.reports.titles import title_of
 
 SHOWN_LAYERS: Final = 6
@@ -20,7 +20,9 @@ def card(diagnosis: Diagnosis) -> html.Section:
     if not diagnosis.findings:
         return pieces.card("Findings", html.P("None: every check that this log allows has passed.", className="quiet"))
     buttons = [html.Li(_finding(finding, place)) for place, finding in enumerate(diagnosis.findings)]
-    return pieces.card("Findings", html.Ul(buttons, className="findings"), note="select one to see its steps on the curves")
+    return pieces.card(
+        "Findings", html.Ul(buttons, className="findings"), note="select one to see its steps on the curves"
+    )
 
 
 def _finding(finding: Finding, place: int) -> html.Button:
@@ -41,14 +43,16 @@ def _finding(finding: Finding, place: int) -> html.Button:
 
 
 def _evidence(finding: Finding) -> list[tuple[str, str]]:
-    told = [(name.replace("_", " "), v if isinstance(v, str) else number(v)) for name, v in finding.evidence.items()]
-    told.append(("confidence", number(finding.confidence)))
+    told = [(name.replace("_", " "), shown(v)) for name, v in finding.evidence.items()]
+    told.append(("confidence", shown(finding.confidence)))
     if finding.layers:
         more = len(finding.layers) - SHOWN_LAYERS
-        shown = ", ".join(finding.layers[:SHOWN_LAYERS]) + (f" and {more} more" if more > 0 else "")
-        told.append(("layers", shown))
+        named = ", ".join(finding.layers[:SHOWN_LAYERS]) + (f" and {more} more" if more > 0 else "")
+        told.append(("layers", named))
     return told
 
 
 def _number(name: str, value: str) -> html.Span:
-    return html.Span([html.Span(name, className="evidence-name"), html.Span(value, className="number")], className="evidence-item")
+    return html.Span(
+        [html.Span(name, className="evidence-name"), html.Span(value, className="number")], className="evidence-item"
+    )

@@ -7,8 +7,8 @@ from typing import Any
 from dash import html
 
 from diagnose.dashboard import pieces
-from diagnose.diagnosis import Change, Diagnosis, HeldBack, Prescription, Setting
-from diagnose.reports.numbers import number
+from diagnose.diagnosis import Change, Diagnosis, HeldBack, Prescription
+from diagnose.reports.numbers import shown
 
 
 def card(diagnosis: Diagnosis) -> html.Section:
@@ -16,7 +16,7 @@ def card(diagnosis: Diagnosis) -> html.Section:
     prescription = diagnosis.prescription
     if not prescription.changes:
         return pieces.card("What to change", html.P(_nothing(diagnosis), className="quiet"))
-    moves: list[Any] = [_move(number_, move) for number_, move in enumerate(_moves(prescription), start=1)]
+    moves: list[Any] = [_move(position, move) for position, move in enumerate(_moves(prescription), start=1)]
     if prescription.held_back:
         moves.append(_later(prescription.held_back))
     stage = f"stage: {prescription.stage}" if prescription.stage else ""
@@ -74,19 +74,12 @@ def _from_to(change: Change) -> html.Div | None:
     return html.Div(
         [
             html.Code(change.setting, className="setting"),
-            html.Span(shown(change.before) or "not set", className="before"),
-            html.Span("→", className="arrow", **{"aria-label": "to"}),
+            html.Span("not set" if change.before is None else shown(change.before), className="before"),
+            html.Span("→", className="arrow", **pieces.aria(label="to")),
             html.Strong(shown(change.after), className="after"),
         ],
         className="from-to",
     )
-
-
-def shown(value: Setting) -> str:
-    """A setting's value as text, "" where it is not known."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else number(value)
 
 
 def _later(held_back: tuple[HeldBack, ...]) -> html.Div:

@@ -44,7 +44,9 @@ def _fold(title: str, values: Mapping[str, Any]) -> html.Details | None:
     if not values:
         return None
     rows = [(str(name), shown(value)) for name, value in values.items()]
-    return html.Details([html.Summary([title, html.Span(str(len(rows)), className="quiet")]), pieces.facts(rows, title)])
+    return html.Details(
+        [html.Summary([title, html.Span(str(len(rows)), className="quiet")]), pieces.facts(rows, title)]
+    )
 
 
 def _layers(layers: tuple[Layer, ...]) -> html.Details | None:

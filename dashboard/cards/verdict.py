@@ -8,10 +8,11 @@ from dash import html
 
 from diagnose.dashboard.health import health
 from diagnose.dashboard.pieces import badge
+from diagnose.dashboard.rows import whole
 from diagnose.dashboard.store import Entry
 from diagnose.diagnosis import Diagnosis
 from diagnose.reports.headline import headline
-from diagnose.reports.numbers import number
+from diagnose.reports.numbers import shown
 from diagnose.signals import LR
 
 
@@ -38,12 +39,12 @@ def _key_numbers(diagnosis: Diagnosis) -> html.Dl:
     lr = setup.optimizer_setting("lr")
     if lr is None and (series := run.scalar(LR)):
         lr = float(series.values[0])
-    batch = setup.config_number("batch_size")
+    batch = whole(setup.config_number("batch_size"))
     told = {
         "steps": f"{run.steps:,}",
         "optimizer": str(setup.optimizer.get("type", "")),
-        "lr": "" if lr is None else number(lr),
-        "batch size": "" if batch is None else number(batch),
+        "lr": "" if lr is None else shown(lr),
+        "batch size": "" if batch is None else shown(batch),
         "model": str(setup.model.get("type", "")),
     }
     pairs = [html.Div([html.Dt(name), html.Dd(value)]) for name, value in told.items() if value]

@@ -6,13 +6,14 @@ from hashlib import sha256
 from typing import Any, Final
 
 import dash_mantine_components as dmc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 from plotly.io.json import to_json_plotly
 
 from diagnose.dashboard import addresses, curves
 from diagnose.dashboard.cards import causes, findings, prescription, setup, verdict
+from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.health import health
 from diagnose.dashboard.pieces import hidden, hint
 from diagnose.dashboard.store import Entry, Store
@@ -24,7 +25,7 @@ REFRESH_MS: Final = 2000
 PARTS: Final = ("verdict", "problem", "prescription", "causes", "findings", "setup")
 PLOTS: Final = tuple(curves.titles())
 
-GRAPH_CONFIG: Final = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True}
 
 
 def layout(store: Store, name: str) -> html.Div:
@@ -72,7 +73,11 @@ def connect(app: Dash, store: Store) -> None:
         State("run-shown", "data"),
     )
     def refresh(
-        _: int | None, dark: bool | None, window: list[int] | None, name: str, shown: dict[str, str]
+        _: int | None,
+        dark: bool | None,  # noqa: FBT001  Dash gives what it was connected to, in that order
+        window: list[int] | None,
+        name: str,
+        shown: dict[str, str],
     ) -> tuple[Any, ...]:
         entry = store.entry(name)
         if entry is None:
@@ -88,13 +93,13 @@ def connect(app: Dash, store: Store) -> None:
         styles = [hidden(plot not in drawn) for plot in PLOTS]
         return (*children, *plots, *styles, hidden(window is None), {**digests, "state": state})
 
-    app.clientside_callback(
-        ClientsideFunction("run", "window"),
+    call_in_browser(
+        app,
+        "run.window",
         Output("run-window", "data"),
         Input({"type": "finding", "place": ALL, "window": ALL}, "n_clicks"),
         Input("whole-run", "n_clicks"),
         State("run-window", "data"),
-        prevent_initial_call=True,
     )
 
 
@@ -109,7 +114,10 @@ def _plot(plot: str) -> html.Section:
     drawing = dcc.Graph(id=f"plot-{plot}", config=GRAPH_CONFIG, responsive=True, style={"height": "100%"})
     graph = html.Div(drawing, className=f"graph graph-{plot}")
     return html.Section(
-        [html.Div(head, className="card-head"), graph], id=f"plot-{plot}-card", className="card", style={"display": "none"}
+        [html.Div(head, className="card-head"), graph],
+        id=f"plot-{plot}-card",
+        className="card",
+        style={"display": "none"},
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import dash_ag_grid
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
+from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.health import WORST_FIRST, Health
-from diagnose.dashboard.pieces import hidden, hint, icon
+from diagnose.dashboard.pieces import aria, hidden, hint, icon
 from diagnose.dashboard.rows import Row, rows
 from diagnose.dashboard.store import Store
 
@@ -43,7 +44,14 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     {"field": "name", "headerName": "Run", "minWidth": 160, "flex": 3, "cellRenderer": "RunName"},
     {"field": "finding", "headerName": "Worst finding", "minWidth": 150, "flex": 3, "cellRenderer": "Finding"},
     {"field": "change", "headerName": "Change first", "minWidth": 160, "flex": 3, "cellRenderer": "Change"},
-    {"field": "spark", "headerName": "Loss", "width": 124, "cellRenderer": "Spark", "cellDataType": False, "sortable": False},
+    {
+        "field": "spark",
+        "headerName": "Loss",
+        "width": 124,
+        "cellRenderer": "Spark",
+        "cellDataType": False,
+        "sortable": False,
+    },
     _number("train", "Train", 78),
     _number("validation", "Valid.", 78),
     _number("steps", "Steps", 82),
@@ -68,7 +76,7 @@ def layout(store: Store) -> html.Div:
                         placeholder="Filter by name, finding, optimizer …",
                         leftSection=icon("search"),
                         className="filter",
-                        **{"aria-label": "Filter runs"},
+                        **aria(label="Filter runs"),
                     ),
                 ],
                 className="page-head",
@@ -100,17 +108,8 @@ def connect(app: Dash, store: Store) -> None:
             raise PreventUpdate
         return current, _counts(current), _table_style(current), hidden(bool(current)), digest
 
-    app.clientside_callback(
-        ClientsideFunction("runs", "filter"),
-        Output("runs-filter", "error"),
-        Input("runs-filter", "value"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(
-        ClientsideFunction("runs", "fit"),
-        Output("runs-grid", "className"),
-        Input("runs-grid", "id"),
-    )
+    call_in_browser(app, "runs.filter", Output("runs-filter", "error"), Input("runs-filter", "value"))
+    call_in_browser(app, "runs.fit", Output("runs-grid", "className"), Input("runs-grid", "id"), at_start=True)
 
 
 def _table(known: list[Row]) -> dash_ag_grid.AgGrid:

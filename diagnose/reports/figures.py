@@ -18,7 +18,7 @@ from diagnose.diagnosis import Diagnosis
 from diagnose.findings import Finding, Severity
 from diagnose.reports.titles import title_of
 from diagnose.run import Series, Values
-from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
+from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
 # Okabe and Ito's palette, which colour-blind eyes tell apart; vermilion is kept for what is ill.
 PALETTE: Final = {
@@ -30,8 +30,11 @@ PALETTE: Final = {
     "caution": "#B58900",
     "quiet": "#8A8F98",
 }
+ON_DARK: Final = {PALETTE["train"]: "#56B4E9", PALETTE["ill"]: "#FF8F4D", PALETTE["caution"]: "#E3B83A"}
 LINES: Final = ("train", "validation", "third", "fourth", "quiet")
 SEVERITY_COLOURS: Final = {Severity.CRITICAL: "ill", Severity.WARNING: "caution", Severity.INFO: "quiet"}
+SEVERITY_MARKS: Final = {Severity.CRITICAL: "✖", Severity.WARNING: "▲", Severity.INFO: "·"}
+LANE: Final = 21  # pixels of a finding's bar and name above the panel
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 
 MOST_POINTS = 2_000  # of a drawn line
@@ -55,9 +58,8 @@ def signal_figure(diagnosis: Diagnosis, names: Sequence[str]) -> go.Figure:
         for trace in _traces(name, series, colour):
             figure.add_trace(trace)
     sound = [series.finite.values for _, series in logged if len(series.finite)]
-    axis = {"title": {"text": _axis_title([name for name, _ in logged])}}
-    if sound and _spans_decades(np.concatenate(sound)):
-        axis |= {"type": "log", "dtick": 1, "exponentformat": "power"}
+    logarithmic = bool(sound) and _spans_decades(np.concatenate(sound))
+    axis = {"type": "log", "dtick": 1, "exponentformat": "power"} if logarithmic else {"rangemode": "tozero"}
     figure.update_layout(
         xaxis={"title": {"text": "step"}, "rangemode": "nonnegative"},
         yaxis=axis,
@@ -95,6 +97,7 @@ def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
         )
     )
     figure.update_layout(
+        margin={"t": 12},
         xaxis={"title": {"text": "step"}},
         yaxis={"autorange": "reversed", "type": "category", "title": {"text": ""}, "automargin": True},
         uirevision=run.path,
@@ -110,14 +113,23 @@ def themed(figure: go.Figure, dark: bool) -> go.Figure:  # noqa: FBT001  the two
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 12, "color": ink},
-        margin={"l": 56, "r": 16, "t": 28, "b": 44},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        margin={"l": 56, "r": 16, "b": 76},
+        legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "title": {"text": ""}},
         hoverlabel={"bgcolor": "#1F232A" if dark else "#FFFFFF", "font": {"family": FONT, "color": ink}},
     )
     lines = {"gridcolor": grid, "zeroline": False, "linecolor": grid, "ticks": "outside", "tickcolor": grid}
     figure.update_xaxes(**lines)
     figure.update_yaxes(**lines)
-    return figure
+    return go.Figure(_brightened(figure.to_plotly_json())) if dark else figure
+
+
+def _brightened(part: Any) -> Any:
+    """The same with the palette's dark tones replaced by those that stand out on a dark page."""
+    if isinstance(part, dict):
+        return {key: _brightened(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_brightened(value) for value in part]
+    return ON_DARK.get(part, part) if isinstance(part, str) else part
 
 
 def _traces(name: str, series: Series, colour: str) -> Iterator[go.Scatter]:
@@ -165,42 +177,33 @@ def _crosses(steps: Any, values: Values, label: str) -> go.Scatter:
 
 
 def _mark_windows(figure: go.Figure, diagnosis: Diagnosis) -> None:
-    """Shade each symptom's window; labels of windows that begin close together are put below each other."""
+    """Shade each symptom's window, with a bar and its name above the panel; one lane below the other."""
     marked = [f for f in diagnosis.findings if f.kind == "symptom" and f.severity is not Severity.INFO]
-    close = 0.25 * max(diagnosis.run.steps, 1)
-    rows: list[int] = []
-    for finding in sorted(marked, key=lambda f: f.window[0]):
-        row = next((r for r, start in enumerate(rows) if finding.window[0] - start >= close), len(rows))
-        rows[row : row + 1] = [finding.window[0]]
-        _mark_window(figure, finding, row)
+    for lane, finding in enumerate(reversed(marked)):  # the worst stands highest
+        _mark_window(figure, finding, lane)
+    figure.update_layout(margin={"t": 12 + LANE * len(marked)})
 
 
-def _mark_window(figure: go.Figure, finding: Finding, row: int) -> None:
+def _mark_window(figure: go.Figure, finding: Finding, lane: int) -> None:
     colour = PALETTE[SEVERITY_COLOURS[finding.severity]]
-    first, last = finding.window
-    figure.add_shape(
-        type="rect",
-        x0=first,
-        x1=max(last, first + 1),
-        y0=0,
-        y1=1,
-        yref="paper",
-        fillcolor=colour,
-        opacity=0.08,
-        line_width=0,
-        layer="below",
-    )
+    first, last = finding.window[0], max(finding.window[1], finding.window[0] + 1)
+    across = {"type": "rect", "x0": first, "x1": last, "yref": "paper", "line": {"width": 0}, "fillcolor": colour}
+    above = {"ysizemode": "pixel", "yanchor": 1}  # heights in pixels over the panel's upper edge
+    bottom = 3 + LANE * lane
+    figure.add_shape(**across, y0=0, y1=1, opacity=0.06, layer="below")
+    figure.add_shape(**across, **above, y0=bottom, y1=bottom + 3)
     figure.add_shape(
         type="line", x0=first, x1=first, y0=0, y1=1, yref="paper", line={"color": colour, "width": 1, "dash": "dot"}
     )
     figure.add_annotation(
         x=first,
-        y=1 - 0.08 * row,
+        y=1,
         yref="paper",
         xanchor="left",
-        yanchor="top",
+        yanchor="bottom",
+        yshift=bottom + 3,
         showarrow=False,
-        text=f"▸ {escape(title_of(finding))}",
+        text=f"{SEVERITY_MARKS[finding.severity]} {escape(title_of(finding))}",
         font={"color": colour, "size": 12},
     )
 
@@ -224,8 +227,8 @@ def _smoothed_line(series: Series) -> curves.Curve | None:
     if len(sound) < 2 * SEVERAL:
         return None
     spread = float(np.ptp(np.quantile(sound.values, [0.02, 0.98])))
-    noise = curves.mad(np.diff(sound.values)) / np.sqrt(2)
-    return curves.smoothed(curves.reduced(sound)) if spread > 0 and noise > NOISY * spread else None
+    noisy = spread > 0 and curves.noise(sound.values) > NOISY * spread
+    return curves.smoothed(curves.reduced(sound)) if noisy else None
 
 
 def _spans_decades(values: Values) -> bool:
@@ -233,15 +236,12 @@ def _spans_decades(values: Values) -> bool:
 
 
 def _colours(logged: Sequence[tuple[str, Series]]) -> list[str]:
-    split = {TRAIN_LOSS: "train", VALIDATION_LOSS: "validation"}
-    return [PALETTE[split.get(name, LINES[number % len(LINES)])] for number, (name, _) in enumerate(logged)]
-
-
-def _axis_title(names: Sequence[str]) -> str:
-    families = {name.partition("/")[0] for name in names}
-    title = families.pop() if len(families) == 1 else ""
-    unit = SIGNALS[names[0]].unit if len(names) == 1 and names[0] in SIGNALS else ""
-    return escape(f"{title} ({unit})" if unit else title)
+    """Training and validation have their own colours in every panel, other signals take turns."""
+    split = {"train": PALETTE["train"], "validation": PALETTE["validation"]}
+    return [
+        split.get(name.rpartition("/")[2], PALETTE[LINES[number % len(LINES)]])
+        for number, (name, _) in enumerate(logged)
+    ]
 
 
 def _layer_labels(diagnosis: Diagnosis, width: int) -> list[str]:

@@ -53,7 +53,7 @@ def find(run: Run) -> Iterator[Finding]:
         window=(int(steps[0]), int(steps[-1])),
         summary=(
             f"From layer {names[columns[0]]} on, outputs hardly depend on the input: their variance is "
-            f"{ratio:.1e} of that of the layers before."
+            f"{f'{ratio:.1e} of that of the layers before' if ratio else 'zero'}."
         ),
         evidence={
             "variance_ratio": float(ratio),

@@ -49,6 +49,7 @@ def find(run: Run) -> Iterator[Finding]:
     usually = starved[ill].mean(axis=0) > 0.5
     depth = int(np.argmin(np.append(usually, False)))  # an unbroken row of layers from the input on
     ratio = float(np.median(rms[ill, 0] / behind[ill, 0]))
+    share = f"{ratio:.1e}" if ratio else "none"
     names = [layer.name for layer, kept in zip(layers, trainable, strict=True) if kept]
     yield Finding(
         id="vanishing_gradients",
@@ -56,7 +57,7 @@ def find(run: Run) -> Iterator[Finding]:
         confidence=0.6 + 0.39 * curves.sigmoid(np.log10(STARVED / max(ratio, 1e-300)) - 0.5),
         window=(int(steps[ill][0]), int(steps[ill][-1])),
         summary=(
-            f"Layer {names[0]} gets {ratio:.1e} of the gradient that the layers behind it get; "
+            f"Layer {names[0]} gets {share} of the gradient that the layers behind it get; "
             f"{depth} layer{'s' if depth > 1 else ''} from the input on hardly learn."
         ),
         evidence={

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import waitress
+from waitress.server import create_server
 
 from diagnose.dashboard.server import make_app
 from diagnose.logs.writing import EventFile
@@ -87,7 +87,7 @@ def start() -> Start:
     """Serve a folder in a thread; gives the address."""
 
     def started(root: Path, token: str | None = None) -> str:
-        server = waitress.create_server(make_app(root, token).server, host="127.0.0.1", port=0, threads=8)
+        server = create_server(make_app(root, token).server, host="127.0.0.1", port=0, threads=8)
         threading.Thread(target=server.run, daemon=True).start()
         return f"http://127.0.0.1:{server.effective_port}"
 

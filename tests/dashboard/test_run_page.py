@@ -87,14 +87,12 @@ def test_a_growing_log_updates_the_open_page_and_keeps_zoom_and_folds(visit, sta
         zoomed = page.evaluate(STEPS_SHOWN)
         _append(log, 200, 300)
         page.locator(".key-numbers", has_text="499").wait_for()
-        one.until(
-            "document.querySelector('#plot-loss .js-plotly-plot').data.some(t => Array.from(t.x).some(x => x >= 490))"
-        )
+        one.until("document.querySelector('#plot-loss .js-plotly-plot').calcdata.flat().some(point => point.x >= 490)")
         assert page.evaluate(STEPS_SHOWN) == pytest.approx(zoomed)
         assert page.locator(".folds details[open]").count() == 1
 
 
-@pytest.mark.parametrize("name", ["nothing", "../ill", "..%2fill", "%252e%252e%252fill", "/etc/passwd", ""])
+@pytest.mark.parametrize("name", ["../ill", "..%252fill", ""])
 def test_a_name_that_is_no_run_says_so(visit, address, name):
     page = visit().page
     page.goto(f"{address}/run?name={name}")

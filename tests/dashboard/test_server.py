@@ -48,7 +48,7 @@ def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, m
         def run(self):
             return None
 
-    monkeypatch.setattr("waitress.create_server", lambda *args, **options: Unserved())
+    monkeypatch.setattr("diagnose.dashboard.server.create_server", lambda *args, **options: Unserved())
     serve(samples, host="0.0.0.0", port=0)
     first = re.search(r"\?token=([\w-]{40,})", capsys.readouterr().out)
     serve(samples, host="0.0.0.0", port=0)

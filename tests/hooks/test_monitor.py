@@ -195,7 +195,7 @@ def test_layers_are_told_in_the_order_in_which_they_run(tmp_path):
     assert np.isclose(norms[0], _norm(model.first)) and np.isclose(norms[1], _norm(model.second)) and norms[2] == 0
 
 
-def _norm(module: nn.Module) -> float:
+def _norm(module):
     return float(torch.cat([p.grad.flatten() for p in module.parameters()]).double().norm())
 
 

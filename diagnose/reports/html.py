@@ -1,0 +1,143 @@
+"""A diagnosis as one self-contained HTML page, and as a fragment for notebooks.
+
+The page brings its plotting script along and asks no other host for anything. Whatever comes from
+the log is escaped: by the template, in the figures' labels, and in the figures' JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from diagnose.diagnosis import Diagnosis
+from diagnose.findings import Severity
+from diagnose.reports.headline import headline, verdict
+from diagnose.reports.moves import moves_of
+from diagnose.reports.numbers import percent, shown
+from diagnose.reports.titles import title_of
+from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
+
+CURVE_HEIGHT, LOSS_HEIGHT = 240, 380  # pixels
+ROW_HEIGHT, HEATMAP_FRAME = 22, 90  # pixels of a heat map's layer, and around the map
+TALLEST_HEATMAP = 900
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure in both themes, as JSON that may stand inside a script element."""
+
+    id: str
+    title: str
+    height: int
+    light: Markup
+    dark: Markup
+
+
+def as_html(diagnosis: Diagnosis) -> str:
+    """The whole page."""
+    page: str = _template("report.html.jinja").render(
+        **_facts(diagnosis),
+        css=Markup(_text("report.css")),  # noqa: S704  our own file
+        plotly_js=Markup(_plotly_js()),  # noqa: S704  the installed library's own file
+        loss=_loss_plot(diagnosis),
+        curves=list(_curve_plots(diagnosis)),
+        heatmaps=list(_heatmaps(diagnosis)),
+        setup=diagnosis.run.setup,
+    )
+    return page
+
+
+def as_notebook_html(diagnosis: Diagnosis) -> str:
+    """A fragment without scripts or plots: verdict, findings, causes and changes."""
+    fragment: str = _template("notebook.html.jinja").render(**_facts(diagnosis))
+    return fragment
+
+
+def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "diagnosis": diagnosis,
+        "run": diagnosis.run,
+        "verdict": verdict(diagnosis),
+        "headline": headline(diagnosis),
+        "ill": [f for f in diagnosis.findings if f.severity is not Severity.INFO],
+        "known": [f for f in diagnosis.findings if f.severity is Severity.INFO],
+        "moves": moves_of(diagnosis.prescription),
+    }
+
+
+def _loss_plot(diagnosis: Diagnosis) -> Plot:
+    from diagnose.reports.figures import loss_figure
+
+    return _plot("loss", "Loss", LOSS_HEIGHT, loss_figure(diagnosis))
+
+
+def _curve_plots(diagnosis: Diagnosis) -> Iterator[Plot]:
+    """Every other scalar that we know, one panel per family (all groups' learning rates together)."""
+    from diagnose.reports.figures import signal_figure
+
+    families: dict[str, list[str]] = {}
+    for name in diagnosis.run.names:
+        if name not in {TRAIN_LOSS, VALIDATION_LOSS} and diagnosis.run.scalar(name) is not None:
+            families.setdefault(name.partition("/")[0], []).append(name)
+    for family, names in families.items():
+        title = {"lr": "Learning rate", "grad_norm": "Gradient norm"}.get(family, family.replace("_", " ").capitalize())
+        yield _plot(f"curve-{family}", title, CURVE_HEIGHT, signal_figure(diagnosis, names))
+
+
+def _heatmaps(diagnosis: Diagnosis) -> Iterator[Plot]:
+    from diagnose.reports.figures import layer_heatmap
+
+    for number, name in enumerate(sorted(diagnosis.run.layer_signals)):
+        series = diagnosis.run.per_layer(name)
+        if series is not None:
+            height = min(TALLEST_HEATMAP, HEATMAP_FRAME + ROW_HEIGHT * series.values.shape[1])
+            meaning = SIGNALS[name].meaning if name in SIGNALS else name
+            yield _plot(f"map-{number}", meaning[0].upper() + meaning[1:], height, layer_heatmap(diagnosis, name))
+
+
+def _plot(identity: str, title: str, height: int, figure: Any) -> Plot:
+    from diagnose.reports.figures import themed
+
+    light, dark = (_script_json(themed(figure, dark=dark).to_json()) for dark in (False, True))
+    return Plot(identity, title, height, light, dark)
+
+
+def _script_json(text: str) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    harmless = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(harmless.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704  made harmless here
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("diagnose.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "percent": percent, "title_of": title_of}
+    return environment
+
+
+def _template(name: str) -> Any:
+    return _environment().get_template(name)
+
+
+def _text(name: str) -> str:
+    return files("diagnose.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly_js() -> str:
+    from plotly.offline import get_plotlyjs
+
+    script: str = get_plotlyjs()
+    return script.replace("</script", "<\\/script")
