@@ -120,16 +120,20 @@ def themed(figure: go.Figure, dark: bool) -> go.Figure:  # noqa: FBT001  the two
     lines = {"gridcolor": grid, "zeroline": False, "linecolor": grid, "ticks": "outside", "tickcolor": grid}
     figure.update_xaxes(**lines)
     figure.update_yaxes(**lines)
-    return go.Figure(_brightened(figure.to_plotly_json())) if dark else figure
+    if dark:
+        _brighten(figure)
+    return figure
 
 
-def _brightened(part: Any) -> Any:
-    """The same with the palette's dark tones replaced by those that stand out on a dark page."""
-    if isinstance(part, dict):
-        return {key: _brightened(value) for key, value in part.items()}
-    if isinstance(part, list | tuple):
-        return [_brightened(value) for value in part]
-    return ON_DARK.get(part, part) if isinstance(part, str) else part
+def _brighten(figure: go.Figure) -> None:
+    """Replace the palette's dark tones by those that stand out on a dark page."""
+    coloured = [(trace.line, "color") for trace in figure.data if trace.type == "scatter"]
+    coloured += [(trace.marker, "color") for trace in figure.data if trace.type == "scatter"]
+    coloured += [(shape, "fillcolor") for shape in figure.layout.shapes]
+    coloured += [(shape.line, "color") for shape in figure.layout.shapes]
+    coloured += [(note.font, "color") for note in figure.layout.annotations]
+    for part, name in coloured:
+        part[name] = ON_DARK.get(part[name], part[name])
 
 
 def _traces(name: str, series: Series, colour: str) -> Iterator[go.Scatter]:

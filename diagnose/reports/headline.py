@@ -26,7 +26,7 @@ def headline(diagnosis: Diagnosis) -> str:
     if not diagnosis.causes:
         return symptom
     cause = diagnosis.causes[0]
-    return f"{symptom} Likeliest cause: {cause.title[0].lower()}{cause.title[1:]} ({percent(cause.probability)})."
+    return f"{symptom} Likeliest cause: {cause.title[:1].lower()}{cause.title[1:]} ({percent(cause.probability)})."
 
 
 def _fall(diagnosis: Diagnosis) -> str:

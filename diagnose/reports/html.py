@@ -104,6 +104,7 @@ def _heatmaps(diagnosis: Diagnosis) -> Iterator[Plot]:
 def _plot(identity: str, title: str, height: int, figure: Any) -> Plot:
     from diagnose.reports.figures import themed
 
+    # Light first: the dark theme changes colours that the light one leaves as they are.
     light, dark = (_script_json(themed(figure, dark=dark).to_json()) for dark in (False, True))
     return Plot(identity, title, height, light, dark)
 

@@ -33,7 +33,7 @@ def as_text(diagnosis: Diagnosis, width: int = 100) -> str:
     """The report as plain text of at most `width` columns."""
     buffer = StringIO()
     print_report(diagnosis, Console(file=buffer, width=width, color_system=None, force_terminal=False))
-    return buffer.getvalue()
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 def _parts(diagnosis: Diagnosis) -> Iterator[RenderableType]:

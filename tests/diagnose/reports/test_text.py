@@ -1,0 +1,66 @@
+"""The report in the terminal and as Markdown: what a reader sees, and that nothing from the log is obeyed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import diagnose
+from diagnose.reports.text import as_text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(demo_runs, width):
+    for run in demo_runs.values():
+        text = as_text(diagnose.examine(run), width)
+        assert max(map(len, text.splitlines())) <= width
+        assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+def test_a_healthy_report_is_short_and_says_to_change_nothing(demo_runs):
+    text = as_text(diagnose.examine(demo_runs["healthy"]), 200)
+    assert re.search(r"training loss fell from 2\.\d+ to 0\.0\d+ over 615 steps. Nothing has to change", text)
+    assert len(text.splitlines()) < 15
+
+
+def test_an_ill_report_says_what_why_and_what_to_do(demo_runs):
+    text = as_text(diagnose.examine(demo_runs["diverging"]), 200)
+    for part in (
+        "✖ Critical",
+        "Divergence",
+        "Learning rate too high",
+        "lr  8 → 0.8",
+        "epochs  15 → 30",
+        "K01",
+        "Watch:",
+    ):
+        assert part in text
+    assert text.index("lr  8 → 0.8") < text.index("└ with it: Train longer")
+
+
+def test_a_foreign_log_is_told_what_its_missing_signals_would_have_told(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(tmp_path) as writer:
+        for step in range(50):
+            writer.add_scalar("train_loss", 1 / (step + 1), step)
+    text = as_text(diagnose.examine(tmp_path), 200)
+    assert "loss/validation: would have told whether the model overfits" in text
+
+
+def test_markup_in_the_log_is_printed_and_not_obeyed(hostile):
+    text = as_text(hostile, 400)
+    assert "run[bold]&<b>" in text and "onerror=window.hacked=1>[red]" in text
+
+
+def test_markdown_from_the_log_is_shown_and_not_obeyed(hostile):
+    text = hostile.to_markdown()
+    assert "<img" not in text and "<b>" not in text
+    assert "\\[red\\]\\|\\`\\*\\_" in text
+
+
+def test_markdown_tables_have_as_many_cells_in_every_row(demo_runs, hostile):
+    for diagnosis in (hostile, diagnose.examine(demo_runs["diverging"])):
+        rows = [line for line in diagnosis.to_markdown().splitlines() if line.startswith("|")]
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
