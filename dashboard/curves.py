@@ -35,7 +35,7 @@ def figures(diagnosis: Diagnosis, *, dark: bool, window: Window | None, revision
     """The plots that this run's signals allow, by id.
 
     `window` sets the steps that are shown. Under the same `revision` and window a plot keeps the zoom
-    that the user gave it; a new window is shown whatever was zoomed before.
+    that it was given on the page; a new window is shown whatever was zoomed before.
     """
     drawn: dict[str, go.Figure] = {}
     for plot, draw in _drawers(diagnosis).items():
@@ -64,16 +64,22 @@ def _drawers(diagnosis: Diagnosis) -> dict[str, Callable[[], go.Figure]]:
 
 
 def _compact(figure: go.Figure, plot: str) -> go.Figure:
-    """The figure for a card: its title is the card's, its margins are the card's padding."""
-    figure.update_layout(margin={"l": 4, "r": 8, "t": 8, "b": 4}, autosize=True, height=None)
+    """The figure for a card: the card has the title, and its padding is margin enough."""
     figure.update_xaxes(title_standoff=6, automargin=True)
     figure.update_yaxes(title_text="", automargin=True)
+    figure.update_layout(margin={"l": 4, "r": 8}, autosize=True, height=None)
+    return figure if plot == "loss" else _without_names(figure, plot)
+
+
+def _without_names(figure: go.Figure, plot: str) -> go.Figure:
+    """A small plot keeps its findings' shaded windows; their names stand on the loss curve alone."""
+    figure.layout.annotations = ()
+    figure.layout.shapes = [shape for shape in figure.layout.shapes if shape.y1 <= 1]
+    figure.update_layout(margin={"t": 8})
+    if sum(trace.showlegend is not False for trace in figure.data) < 2:
+        figure.update_layout(showlegend=False, margin={"b": 4})
     if plot == "lr":  # a schedule is read by its shape; its last steps towards zero would fill a logarithmic axis
         figure.update_yaxes(type="linear", dtick=None, rangemode="tozero", exponentformat="e")
-    if plot != "loss" and sum(trace.showlegend is not False for trace in figure.data) < 2:
-        figure.update_layout(showlegend=False)
-    if plot != "loss":
-        figure.layout.annotations = ()  # the shaded windows stay; the loss curve names them
     return figure
 
 

@@ -35,7 +35,7 @@ def _row(entry: Entry) -> Row:
         "name": entry.name,
         "href": run_address(entry.name),
         "health": health(entry),
-        "rank": rank(entry),
+        "order": f"{rank(entry)} {health(entry)}",  # sorts by rank, and the filter finds the word
         "activity": entry.activity,
         "finding": entry.problem,
     }

@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +59,7 @@ class StepValues:
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows with a copy of what the rings held for them; `ready` tells when an asynchronous copy has arrived."""
+    """Rows with a copy of the rings; `ready` tells when an asynchronous copy has arrived."""
 
     rows: list[Row]
     scalars: Tensor
@@ -70,23 +71,21 @@ class _Block:
         if self.ready is not None:
             self.ready.synchronize()
         scalars = self.scalars.numpy()
-        vectors = {name: block.numpy() for name, block in self.vectors.items()}
+        vectors = {name: ring.numpy() for name, ring in self.vectors.items()}
         return [
             StepValues(
                 row.step,
                 row.wall_time,
-                [
-                    (
-                        name,
-                        (row.sums.get(name, 0.0) + (scalars[i, row.columns[name]] if name in row.columns else 0))
-                        / weight,
-                    )
-                    for name, weight in row.weights.items()
-                ],
-                {name: vectors[name][i] for name in row.vectors},
+                [(name, self._mean(row, name, scalars)) for name in row.weights],
+                {name: vectors[name][row.slot] for name in row.vectors},
             )
-            for i, row in enumerate(self.rows)
+            for row in self.rows
         ]
+
+    @staticmethod
+    def _mean(row: Row, name: str, scalars: NDArray[np.float32]) -> float:
+        on_device = float(scalars[row.slot, row.columns[name]]) if name in row.columns else 0.0
+        return (row.sums.get(name, 0.0) + on_device) / row.weights[name]
 
 
 class Stream:
@@ -110,15 +109,15 @@ class Stream:
         self._vectors: dict[str, Tensor] = {}
         self._columns: dict[str, int] = {}
         self._pending: dict[int, Row] = {}
-        self._next_slot = 0
+        self._free = deque(range(ROWS))
         self._flushed_at = time.monotonic()
 
     def add(self, step: int, name: str, value: Tensor | float, weight: float = 1.0) -> None:
         """Add a scalar to `step`; what one step gets several times is averaged by weight."""
         row = self._row(step)
         row.weights[name] = row.weights.get(name, 0.0) + weight
-        if isinstance(value, Tensor) and value.device.type != "cpu":
-            self._add_on_device(row, name, value, weight)
+        if isinstance(value, Tensor) and value.device == self._device:
+            self._add_on_device(row, name, value.detach(), weight)
         else:
             row.sums[name] = row.sums.get(name, 0.0) + float(value) * weight
 
@@ -149,6 +148,7 @@ class Stream:
             return
         for row in rows:
             del self._pending[row.step]
+            self._free.append(row.slot)  # used again last, so that the rings keep the latest steps
         self._writer.put(self._copied(rows))
 
     def close(self) -> None:
@@ -160,10 +160,9 @@ class Stream:
     def _row(self, step: int) -> Row:
         row = self._pending.get(step)
         if row is None:
-            if len(self._pending) >= ROWS - 1:
-                self.flush(before=step)
-            row = self._pending[step] = Row(step, self._next_slot, time.time())
-            self._next_slot = (self._next_slot + 1) % ROWS
+            if not self._free:
+                self.flush()
+            row = self._pending[step] = Row(step, self._free.popleft(), time.time())
         return row
 
     def _add_on_device(self, row: Row, name: str, value: Tensor, weight: float) -> None:
@@ -176,40 +175,22 @@ class Stream:
         if name not in row.columns:
             row.columns[name] = column
             place.zero_()
-        place.add_(value.detach(), alpha=weight)
+        place.add_(value, alpha=weight)
 
     def _copied(self, rows: list[Row]) -> _Block:
-        slots = torch.tensor([row.slot for row in rows])
         names = {name for row in rows for name in row.vectors}
-        if self._device.type == "cpu":
-            scalars, vectors = self._scalars[slots], {name: self._vectors[name][slots] for name in names}
-            return _Block(rows, scalars, vectors, None)
-        # Whole rings in one copy each: picking rows on the device would need an index there first.
-        scalars = _to_pinned(self._scalars)
-        vectors = {name: _to_pinned(self._vectors[name]) for name in names}
+        scalars, vectors = _on_host(self._scalars), {name: _on_host(self._vectors[name]) for name in names}
         ready = torch.cuda.Event() if self._device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if ready is not None:
             ready.record()
-        return _PickLater(rows, scalars, vectors, ready, slots)
+        return _Block(rows, scalars, vectors, ready)
 
 
-@dataclass(frozen=True)
-class _PickLater(_Block):
-    """A block whose copies hold whole rings: the rows are picked on the writer's thread."""
-
-    slots: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
-
-    def values(self) -> list[StepValues]:
-        if self.ready is not None:
-            self.ready.synchronize()
-        vectors = {name: ring[self.slots] for name, ring in self.vectors.items()}
-        return _Block(self.rows, self.scalars[self.slots], vectors, None).values()
-
-
-def _to_pinned(ring: Tensor) -> Tensor:
-    if ring.device.type != "cuda":
-        return ring.cpu()
-    return torch.empty(ring.shape, dtype=ring.dtype, pin_memory=True).copy_(ring, non_blocking=True)
+def _on_host(ring: Tensor) -> Tensor:
+    """A copy of the whole ring, asynchronous where it can be: picking rows would need an index on the device."""
+    if ring.device.type == "cuda":
+        return torch.empty(ring.shape, dtype=ring.dtype, pin_memory=True).copy_(ring, non_blocking=True)
+    return ring.clone() if ring.device.type == "cpu" else ring.cpu()
 
 
 class Writer:

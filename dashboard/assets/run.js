@@ -1,6 +1,20 @@
-// A run's page: a selected finding shows its window on the curves.
+// A run's page: plots that keep their zoom, and findings that show their window on the curves.
 window.dash_clientside = Object.assign({}, window.dash_clientside, {
   run: {
+    // Plotly would keep a zoom by itself (uirevision), but Dash draws a figure again right after a zoom,
+    // and Plotly then takes the zoom for the figure's own: so it is carried over here.
+    draw: (plots) =>
+      window.dash_clientside.callback_context.outputs_list.map(({ id }) => {
+        const figure = (plots || {})[id.replace("plot-", "")];
+        if (!figure) return window.dash_clientside.no_update;
+        const shown = document.querySelector(`#${id} .js-plotly-plot`)?._fullLayout;
+        for (const axis of ["xaxis", "yaxis"]) {
+          if (shown?.uirevision === figure.layout.uirevision && shown?.[axis]?.autorange === false) {
+            Object.assign((figure.layout[axis] ||= {}), { range: [...shown[axis].range], autorange: false });
+          }
+        }
+        return figure;
+      }),
     window: (_findings, _whole, shown) => {
       const { triggered } = window.dash_clientside.callback_context;
       const [source] = triggered || [];

@@ -67,8 +67,8 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     runs: {
-      filter: (text) => {
-        grid()?.setGridOption("quickFilterText", text || "");
+      filter: async (text) => {
+        (await window.dash_ag_grid.getApiAsync("runs-grid")).setGridOption("quickFilterText", text || "");
         return window.dash_clientside.no_update;
       },
       fit: async () => {

@@ -38,6 +38,7 @@ def layout(store: Store, name: str) -> html.Div:
             dcc.Store(id="run-name", data=name),
             dcc.Store(id="run-window"),
             dcc.Store(id="run-shown", data={}),
+            dcc.Store(id="run-plots"),
             dcc.Link("← All runs", href=addresses.RUNS, className="back"),
             _place("verdict"),
             _place("problem"),
@@ -62,7 +63,7 @@ def connect(app: Dash, store: Store) -> None:
 
     @app.callback(
         [Output(f"run-{part}", "children") for part in PARTS],
-        [Output(f"plot-{plot}", "figure") for plot in PLOTS],
+        Output("run-plots", "data"),
         [Output(f"plot-{plot}-card", "style") for plot in PLOTS],
         Output("whole-run", "style"),
         Output("run-shown", "data"),
@@ -89,10 +90,11 @@ def connect(app: Dash, store: Store) -> None:
         digests = {part: _digest(cards[part]) for part in PARTS}
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         drawn = _figures(entry, window, dark=bool(dark))
-        plots = [drawn.get(plot, no_update) for plot in PLOTS]
         styles = [hidden(plot not in drawn) for plot in PLOTS]
-        return (*children, *plots, *styles, hidden(window is None), {**digests, "state": state})
+        return (*children, drawn, *styles, hidden(window is None), {**digests, "state": state})
 
+    figures = [Output(f"plot-{plot}", "figure") for plot in PLOTS]
+    call_in_browser(app, "run.draw", figures, Input("run-plots", "data"))
     call_in_browser(
         app,
         "run.window",

@@ -40,7 +40,7 @@ def _number(field: str, title: str, width: int) -> dict[str, Any]:
 
 
 COLUMNS: Final[list[dict[str, Any]]] = [
-    {"field": "rank", "headerName": "Health", "width": 138, "cellRenderer": "Health", "sort": "asc"},
+    {"field": "order", "headerName": "Health", "width": 138, "cellRenderer": "Health", "sort": "asc"},
     {"field": "name", "headerName": "Run", "minWidth": 160, "flex": 3, "cellRenderer": "RunName"},
     {"field": "finding", "headerName": "Worst finding", "minWidth": 150, "flex": 3, "cellRenderer": "Finding"},
     {"field": "change", "headerName": "Change first", "minWidth": 160, "flex": 3, "cellRenderer": "Change"},

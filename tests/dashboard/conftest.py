@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,9 +88,10 @@ def start() -> Start:
     """Serve a folder in a thread; gives the address."""
 
     def started(root: Path, token: str | None = None) -> str:
-        server = create_server(make_app(root, token).server, host="127.0.0.1", port=0, threads=8)
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = create_server(make_app(root, token).server, sockets=[listener], threads=8)
         threading.Thread(target=server.run, daemon=True).start()
-        return f"http://127.0.0.1:{server.effective_port}"
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     return started
 
