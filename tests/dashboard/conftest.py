@@ -145,6 +145,17 @@ def _contexts(browser: Any) -> Iterator[dict[tuple[int, str], Any]]:
         context.close()
 
 
+@pytest.fixture(scope="session")
+def ill(_contexts: dict[tuple[int, str], Any], browser: Any, address: str) -> Iterator[Visit]:
+    """The diverging run's page, opened once for the tests that only look at it."""
+    one = Visit(browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light"))
+    _contexts[1280, "light"] = one.page.context
+    one.page.goto(f"{address}/run?name=ill")
+    one.page.locator("#plot-loss .main-svg").first.wait_for()
+    yield one
+    one.page.close()
+
+
 @pytest.fixture
 def visit(browser: Any, _contexts: dict[tuple[int, str], Any]) -> Iterator[Callable[..., Visit]]:
     """Opens pages; a `stranger` brings a profile of its own, without cookies or settings."""

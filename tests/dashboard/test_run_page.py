@@ -17,8 +17,8 @@ def _open(one, address, name):
     return one.page
 
 
-def test_the_verdict_the_window_and_the_prescription_are_there(visit, address):
-    page = _open(visit(), address, "ill")
+def test_the_verdict_the_window_and_the_prescription_are_there(ill):
+    page = ill.page
     assert "critical" in page.locator(".verdict").inner_text()
     page.locator("#plot-loss .annotation-text", has_text="Divergence").wait_for()
     change = page.locator(".change").first.inner_text()
@@ -35,22 +35,21 @@ def test_a_healthy_run_has_nothing_to_change(visit, address):
     page.locator(".card", has_text="Nothing: no finding calls for a change.").wait_for()
 
 
-def test_signals_that_were_not_logged_take_no_room(visit, address):
-    page = _open(visit(), address, "ill")
+def test_signals_that_were_not_logged_take_no_room(ill):
+    page = ill.page
     page.locator("#plot-layer-grad-norm .main-svg").first.wait_for()
     assert not page.locator("#plot-layer-variance-card").is_visible()
 
 
-def test_selecting_a_finding_shows_its_steps_and_the_whole_run_comes_back(visit, address):
-    one = visit()
-    page = _open(one, address, "ill")
+def test_selecting_a_finding_shows_its_steps_and_the_whole_run_comes_back(ill):
+    page = ill.page
     whole = page.evaluate(STEPS_SHOWN)
     finding = page.locator(".finding", has_text="Divergence")
     finding.click()
-    one.until(f"{STEPS_SHOWN}[0] > 50")
+    ill.until(f"{STEPS_SHOWN}[0] > 50")
     assert finding.get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="Whole run").click()
-    one.until(f"{STEPS_SHOWN}[0] < 50")
+    ill.until(f"{STEPS_SHOWN}[0] < 50")
     assert page.evaluate(STEPS_SHOWN) == pytest.approx(whole)
 
 
@@ -61,8 +60,8 @@ def test_the_plots_are_drawn_for_a_dark_page(visit, address):
     one.until(f"parseInt({ink}.slice(1, 3), 16) > 128")
 
 
-def test_the_set_up_is_folded_away_and_opens(visit, address):
-    page = _open(visit(), address, "ill")
+def test_the_set_up_is_folded_away_and_opens(ill):
+    page = ill.page
     assert not page.get_by_text("batch_size").is_visible()
     page.locator(".folds summary", has_text="Config").click()
     assert page.get_by_text("batch_size").is_visible()

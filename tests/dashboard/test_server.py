@@ -31,6 +31,12 @@ def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
     assert errors == ""  # no traceback, no warning about a development server
 
 
+def test_the_dashboard_needs_no_torch():
+    code = "import sys, diagnose.dashboard.server; print('torch' in sys.modules, 'diagnose.hooks' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "False"]
+
+
 def test_a_taken_port_is_told_in_one_sentence(samples):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
