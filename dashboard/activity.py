@@ -1,4 +1,4 @@
-"""Whether a run is live, stalled or finished, told by the age of its last write."""
+"""Whether a run is live, stalled or finished, told by its closing mark or the age of its last write."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ RHYTHM: Final = 3.0  # times the run's own pause between writes: one that logs o
 RECENT: Final = 20  # writes that its rhythm is taken from
 
 
-def activity(last_write_s: float, now_s: float, pause_s: float = 0.0) -> Activity:
-    """`live` up to a minute after the last write, `stalled` up to a quarter of an hour, then `finished`.
+def activity(last_write_s: float, now_s: float, pause_s: float = 0.0, *, closed: bool = False) -> Activity:
+    """`finished` where the log was closed, else told by its age.
+
+    `live` up to a minute after the last write, `stalled` up to a quarter of an hour, then `finished`.
 
     Both limits stretch to three times `pause_s`, the run's own usual pause between two writes.
     """
+    if closed:
+        return "finished"
     age = now_s - last_write_s
     if age <= max(LIVE_S, RHYTHM * pause_s):
         return "live"

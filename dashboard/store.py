@@ -108,7 +108,8 @@ class Store:
 
     def _entry(self, place: Place) -> Entry:
         case = self._case(place)
-        state = activity(place.last_write_s, time.time(), case.pause_s)
+        closed = case.diagnosis is not None and case.diagnosis.run.closed
+        state = activity(place.last_write_s, time.time(), case.pause_s, closed=closed)
         return Entry(place.name, place.path, state, place.last_write_s, case.diagnosis, case.problem)
 
     def _case(self, place: Place) -> _Case:

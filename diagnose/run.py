@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnose.logs.layout import CLOSED_TAG, OWN_TAGS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -121,6 +123,14 @@ class Run:
         return series if series is not None and len(series) else None
 
     @property
+    def closed(self) -> bool:
+        """Whether the log was closed in order and nothing came after; a kill or another writer leave it open."""
+        mark = self.scalar(CLOSED_TAG)
+        if mark is None:
+            return False
+        return all(series.wall_times[-1] <= mark.wall_times[-1] for series in self.scalars.values() if len(series))
+
+    @property
     def layer_names(self) -> tuple[str, ...]:
         """Names of the layers, in the order of the per-layer signals' columns."""
         return tuple(layer.name for layer in self.setup.layers)
@@ -135,5 +145,6 @@ class Run:
         """All scalar signals as a table: one row per step, one column per signal, NaN where not logged."""
         import pandas as pd  # a third of a second that only those who ask for a table should wait
 
-        columns = {name: pd.Series(s.values, index=s.steps) for name, s in self.scalars.items() if len(s)}
+        told = {name: s for name, s in self.scalars.items() if len(s) and not name.startswith(OWN_TAGS)}
+        columns = {name: pd.Series(s.values, index=s.steps) for name, s in told.items()}
         return pd.DataFrame(columns).rename_axis("step").sort_index()

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diagnose.logs import layout
 from diagnose.logs.writing import EventFile
 
 logger = logging.getLogger("diagnose")
@@ -206,6 +207,7 @@ class Writer:
         self._file = file
         self._observe = observe
         self._failed = False
+        self._last_step = 0
         self._process = os.getpid()
         self._queue: queue.Queue[_Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
         self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
@@ -245,12 +247,15 @@ class Writer:
 
     def _write(self, steps: list[StepValues]) -> None:
         for values in steps:
+            self._last_step = max(self._last_step, values.step)
             self._file.write_step(values.step, values.wall_time, values.scalars, values.vectors)
         self._file.flush()
 
     def _finish(self) -> None:
+        ending = [(layout.CLOSED_TAG, 1.0)]
         if self.dropped:
-            self._file.write_step(0, time.time(), [("diagnose/dropped_rows", float(self.dropped))], {})
+            ending.append((layout.DROPPED_TAG, float(self.dropped)))
+        self._file.write_step(self._last_step, time.time(), ending, {})
         self._file.close()
 
     def _try(self, write: Callable[[], None], rows: int) -> None:

@@ -1,12 +1,22 @@
-"""Real small runs that the tests share: the demo's four, trained once per session."""
+"""What all tests share: the demo's four real runs, trained once, and a real browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 import diagnose
+
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE_S = 10.0
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +24,75 @@ def demo_runs(tmp_path_factory) -> dict[str, Path]:
     """The demo's runs by name: healthy, diverging, overfitting, vanishing."""
     root = tmp_path_factory.mktemp("demo")
     return {path.name: path for path in diagnose.train_demo_runs(root, lambda name, share: None)}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; without one the test is skipped loudly, and fails under CI."""
+    found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        reason = f"no Chromium at {CHROMIUM} nor on PATH: the pages were NOT tested in a browser"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """One page of the browser, with all that it asked for and complained about."""
+
+    def __init__(self, context: Any) -> None:
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE_S * 1000)
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+
+    def until(self, expression: str) -> None:
+        """Wait for a JavaScript expression to hold (playwright's own way needs eval, which our pages forbid)."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never came true: {expression}"
+            self.page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="session")
+def open_visit(browser: Any) -> Iterator[Callable[..., Visit]]:
+    """Opens a page; profiles are shared by width and scheme, so that scripts are loaded once.
+
+    A `stranger` brings a profile of its own, without cookies or settings.
+    """
+    contexts: list[Any] = []
+    shared: dict[tuple[int, str], Any] = {}
+
+    def opened(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
+        context = None if stranger else shared.get((width, scheme))
+        if context is None:
+            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            contexts.append(context)
+        if not stranger:
+            shared[width, scheme] = context
+        return Visit(context)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def visit(open_visit: Callable[..., Visit]) -> Iterator[Callable[..., Visit]]:
+    """`open_visit`, with every page closed after the test."""
+    pages: list[Visit] = []
+
+    def visiting(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
+        pages.append(open_visit(width, scheme, stranger=stranger))
+        return pages[-1]
+
+    yield visiting
+    for one in pages:
+        one.page.close()

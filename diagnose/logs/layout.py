@@ -10,5 +10,9 @@ FILE_VERSION: Final = "brain.Event:2"
 SETUP_TAG: Final = "diagnose/setup"  # a text summary: the set-up as one JSON object
 SETUP_SCHEMA: Final = 1
 
+OWN_TAGS: Final = "diagnose/"  # what the log says of itself
+CLOSED_TAG: Final = "diagnose/closed"  # a scalar in the last event of a log that was closed in order
+DROPPED_TAG: Final = "diagnose/dropped_rows"  # a scalar beside it: steps that could not be written
+
 TEXT_PLUGIN: Final = "text"
 VECTOR_PLUGIN: Final = "diagnose"  # marks per-layer vectors; TensorBoard keeps and ignores them

@@ -35,8 +35,8 @@ def load(path: str | os.PathLike[str]) -> Run:
         scalars=scalars,
         layer_signals={tag: _layer_series(column) for tag, column in data.vectors.items()},
         names=mapping,
-        unmapped=tuple(sorted(set(data.scalars) - taken)),
-        notes=(*data.notes, *notes),
+        unmapped=tuple(sorted(tag for tag in set(data.scalars) - taken if not tag.startswith(layout.OWN_TAGS))),
+        notes=(*data.notes, *notes, *_dropped(data)),
     )
 
 
@@ -96,6 +96,12 @@ def _layer_series(column: Column) -> LayerSeries:
         vector = column.values[index]
         values[row, : len(vector)] = vector
     return LayerSeries(np.array(column.steps, np.int64)[order], values)
+
+
+def _dropped(data: EventData) -> list[str]:
+    if layout.DROPPED_TAG not in data.scalars:
+        return []
+    return [f"{data.scalars[layout.DROPPED_TAG].values[-1]:,.0f} step(s) could not be written while training ran."]
 
 
 def _setup(text: str | None) -> tuple[Setup, list[str]]:

@@ -16,8 +16,8 @@ def shown(value: object) -> str:
         return "—"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or (value.is_integer() and abs(value) < PLAIN_BELOW):
+        return f"{int(value):,}"
     return _finite(value) if isfinite(value) else "NaN" if isnan(value) else "∞" if value > 0 else "−∞"
 
 

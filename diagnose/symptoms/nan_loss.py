@@ -41,7 +41,7 @@ def _of_loss(run: Run, loss: Series) -> Finding:
     before = loss.values[:first][~bad[:first]]
     evidence: dict[str, float | str] = {
         "first_step": int(loss.steps[first]),
-        "value": str(loss.values[first]),
+        "value": "NaN" if np.isnan(loss.values[first]) else "infinity",
         "nonfinite_values": int(bad.sum()),
     }
     if len(before):

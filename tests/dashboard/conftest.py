@@ -1,10 +1,8 @@
-"""Sample runs, a real server and a real browser for the dashboard's tests."""
+"""Sample runs and a real server for the dashboard's tests."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import threading
 import time
@@ -19,8 +17,6 @@ from waitress.server import create_server
 from diagnose.dashboard.server import make_app
 from diagnose.logs.writing import EventFile
 
-CHROMIUM = "/usr/bin/chromium"
-PATIENCE_S = 10.0
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 
 WriteRun = Callable[..., Path]
@@ -102,74 +98,10 @@ def address(samples: Path, start: Start) -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        reason = f"no Chromium at {CHROMIUM} nor on PATH: the pages were NOT tested in a browser"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-class Visit:
-    """One page of the browser, with all that it asked for and complained about."""
-
-    def __init__(self, context: Any) -> None:
-        self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE_S * 1000)
-        self.requested: list[str] = []
-        self.complaints: list[str] = []
-        self.page.on("request", lambda request: self.requested.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
-
-    def until(self, expression: str) -> None:
-        """Wait for a JavaScript expression to hold (playwright's own way needs eval, which our pages forbid)."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"never came true: {expression}"
-            self.page.wait_for_timeout(50)
-
-
-@pytest.fixture(scope="session")
-def _contexts(browser: Any) -> Iterator[dict[tuple[int, str], Any]]:
-    """Browser profiles by width and scheme; shared, so that scripts are loaded once."""
-    contexts: dict[tuple[int, str], Any] = {}
-    yield contexts
-    for context in contexts.values():
-        context.close()
-
-
-@pytest.fixture(scope="session")
-def ill(_contexts: dict[tuple[int, str], Any], browser: Any, address: str) -> Iterator[Visit]:
+def ill(open_visit: Callable[..., Any], address: str) -> Iterator[Any]:
     """The diverging run's page, opened once for the tests that only look at it."""
-    one = Visit(browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light"))
-    _contexts[1280, "light"] = one.page.context
+    one = open_visit()
     one.page.goto(f"{address}/run?name=ill")
     one.page.locator("#plot-loss .main-svg").first.wait_for()
     yield one
     one.page.close()
-
-
-@pytest.fixture
-def visit(browser: Any, _contexts: dict[tuple[int, str], Any]) -> Iterator[Callable[..., Visit]]:
-    """Opens pages; a `stranger` brings a profile of its own, without cookies or settings."""
-    opened: list[Visit] = []
-
-    def visiting(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
-        context = None if stranger else _contexts.get((width, scheme))
-        if context is None:
-            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        if not stranger:
-            _contexts[width, scheme] = context
-        opened.append(Visit(context))
-        return opened[-1]
-
-    yield visiting
-    for one in opened:
-        one.page.close()

@@ -48,7 +48,8 @@ def test_each_step_is_one_event_and_each_layer_signal_one_vector(training, tmp_p
 
     with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
         training.run(12)
-    events = [e for e in EventFileLoader(str(next(tmp_path.iterdir()))).Load() if e.step]
+    *events, closing = [e for e in EventFileLoader(str(next(tmp_path.iterdir()))).Load() if e.step]
+    assert [value.tag for value in closing.summary.value] == ["diagnose/closed"]
     assert [e.step for e in events] == list(range(1, 13))
     tags = [[v.tag for v in e.summary.value] for e in events]
     assert all(t.count("layers/grad_norm") == 1 for t in tags)
@@ -210,6 +211,16 @@ def test_close_removes_every_hook_and_may_be_called_twice(training, tmp_path):
     assert not training.optimizer._optimizer_step_pre_hooks and not training.optimizer._optimizer_step_post_hooks
     assert training.model.state_dict().keys() == before.keys()
     assert not [t for t in threading.enumerate() if t.name == "diagnose-writer"]
+
+
+def test_a_log_says_whether_it_was_closed_in_order(training, tmp_path):
+    monitor = diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path)
+    training.run(120)
+    while not next(iter(tmp_path.iterdir())).stat().st_size > 20_000:
+        training.run(1)
+    assert not diagnose.load(tmp_path).closed
+    monitor.close()
+    assert diagnose.load(tmp_path).closed
 
 
 def test_a_model_being_watched_copies_and_pickles_as_ever(training, tmp_path):
