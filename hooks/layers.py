@@ -56,7 +56,7 @@ class LayerTable:
         return self._layer_of[id(parameter)]
 
     def _index(self) -> None:
-        self.parameters: list[nn.Parameter] = []
+        self.parameters: list[nn.Parameter] = []  # each once, by layer
         self._layer_of: dict[int, int] = {}
         self._place = {id(module): place for place, (_, module) in enumerate(self.modules)}
         for place, (_, module) in enumerate(self.modules):

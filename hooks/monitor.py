@@ -107,7 +107,7 @@ class Monitor:
         self._watch = Watch(os.fspath(run_dir), halt_on)
         # The stream lives on a thread of its own and must not hold the monitor, and so the model, alive.
         observe = partial(self._guard.run, "live alerts", self._watch.observe)
-        self._stream = Stream(run_dir, device_of(model), len(self._layers), observe)
+        self._stream = Stream(run_dir, device_of(model), observe)
         self._gradients = GradientProbe(self._layers, self._stream)
         self._activations = ActivationProbe(self._layers, self._stream, self._guard)
         self._losses = LossProbe(model, self._stream, self._current_step)
@@ -183,7 +183,6 @@ class Monitor:
         if self._order is not None:
             calls, self._order = self._order.finish(), None
             self._layers.reorder(calls)
-            self._gradients.forget_order()
             self._describe()
         self._activations.write(self._step)
 

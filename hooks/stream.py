@@ -1,92 +1,101 @@
-"""From the device to the event log without the training waiting: rings, pending rows, a writer thread.
+"""From the device to the event log without the training waiting.
 
-Each step has a row: numbers known on the host, slots of scalars and of per-layer vectors on the device.
-Rows wait in the rings; a flush copies them out asynchronously and hands them to a background thread.
+Each step has a row. Numbers known on the host stay there; scalars on the device are kept as they are;
+what probes measure goes into rings on the device, one per channel. A flush copies all of it out
+asynchronously and hands it to the writer's thread, which also does whatever arithmetic is left: the
+training's thread only launches what must run on the device.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import queue
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnose.logs import layout
+from diagnose.hooks.writer import StepValues, Writer
 from diagnose.logs.writing import EventFile
-
-logger = logging.getLogger("diagnose")
 
 ROWS = 128  # rows that the rings hold: the black box of the last steps
 FLUSH_ROWS = 50
 FLUSH_S = 1.0
-SCALARS = 32  # device scalars a row starts with; the ring grows when a user logs more names
-QUEUED_BLOCKS = 64  # a slower disk than this drops rows rather than hold up training
-CLOSE_TIMEOUT_S = 30.0
+
+Signals = Mapping[str, NDArray[Any]]  # name -> values by row: scalars of shape (rows,), vectors of shape (rows, layers)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What one probe writes each time it looks: `width` numbers, decoded into signals in the background.
+
+    `decode` takes a float32 matrix of shape (rows, width).
+    """
+
+    name: str
+    width: int
+    decode: Callable[[NDArray[np.float32]], Signals]
 
 
 @dataclass
-class Row:
+class _Row:
     """One step's values before they are written."""
 
     step: int
     slot: int
     wall_time: float
-    sums: dict[str, float] = field(default_factory=dict)  # host numbers, weighted
+    sums: dict[str, float] = field(default_factory=dict)  # host numbers, times their weights
     weights: dict[str, float] = field(default_factory=dict)
-    columns: dict[str, int] = field(default_factory=dict)  # device scalars: name -> column
-    vectors: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class StepValues:
-    """One step's values on the host, as they go to the log."""
-
-    step: int
-    wall_time: float
-    scalars: list[tuple[str, float]]
-    vectors: dict[str, NDArray[np.float32]]
+    tensors: list[tuple[str, float, Tensor]] = field(default_factory=list)  # name, weight, a copy of the scalar
+    channels: list[Channel] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows with a copy of the rings; `ready` tells when an asynchronous copy has arrived."""
+    """Rows with copies of their tensors and of the rings; `ready` tells when an asynchronous copy has arrived."""
 
-    rows: list[Row]
-    scalars: Tensor
-    vectors: dict[str, Tensor]
+    rows: list[_Row]
+    tensors: Tensor | None
+    rings: dict[Channel, Tensor]
     ready: torch.cuda.Event | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def values(self) -> list[StepValues]:
         """The rows' values; waits for the copy (on the writer's thread)."""
         if self.ready is not None:
             self.ready.synchronize()
-        scalars = self.scalars.numpy()
-        vectors = {name: ring.numpy() for name, ring in self.vectors.items()}
-        return [
+        self._add_tensors()
+        values = [
             StepValues(
-                row.step,
-                row.wall_time,
-                [(name, self._mean(row, name, scalars)) for name in row.weights],
-                {name: vectors[name][row.slot] for name in row.vectors},
+                row.step, row.wall_time, [(n, row.sums[n] / w if w else np.nan) for n, w in row.weights.items()], {}
             )
             for row in self.rows
         ]
+        for channel, ring in self.rings.items():
+            self._decode(channel, ring.numpy(), values)
+        return values
 
-    @staticmethod
-    def _mean(row: Row, name: str, scalars: NDArray[np.float32]) -> float:
-        on_device = float(scalars[row.slot, row.columns[name]]) if name in row.columns else 0.0
-        return (row.sums.get(name, 0.0) + on_device) / row.weights[name]
+    def _add_tensors(self) -> None:
+        numbers = iter(self.tensors.tolist() if self.tensors is not None else ())
+        for row in self.rows:
+            for name, weight, _ in row.tensors:
+                row.sums[name] = row.sums.get(name, 0.0) + weight * next(numbers)
+
+    def _decode(self, channel: Channel, ring: NDArray[np.float32], values: list[StepValues]) -> None:
+        places = [place for place, row in enumerate(self.rows) if channel in row.channels]
+        for name, numbers in channel.decode(ring[[self.rows[place].slot for place in places]]).items():
+            for place, number in zip(places, numbers, strict=True):
+                if numbers.ndim == 1:
+                    values[place].scalars.append((name, float(number)))
+                else:
+                    values[place].vectors[name] = number
 
 
 class Stream:
@@ -96,20 +105,12 @@ class Stream:
     where `directory` cannot be written; nothing raises afterwards.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        device: torch.device,
-        layers: int,
-        observe: Callable[[list[StepValues]], None],
-    ) -> None:
+    def __init__(self, directory: Path, device: torch.device, observe: Callable[[list[StepValues]], None]) -> None:
         self._writer = Writer(EventFile(directory), observe)
         self._device = device
-        self._layers = layers
-        self._scalars = torch.zeros(ROWS, SCALARS, device=device)
-        self._vectors: dict[str, Tensor] = {}
-        self._columns: dict[str, int] = {}
-        self._pending: dict[int, Row] = {}
+        self._rings: dict[Channel, Tensor] = {}
+        self._places: dict[Channel, tuple[Tensor, ...]] = {}
+        self._pending: dict[int, _Row] = {}
         self._free = deque(range(ROWS))
         self._flushed_at = time.monotonic()
 
@@ -118,19 +119,21 @@ class Stream:
         row = self._row(step)
         row.weights[name] = row.weights.get(name, 0.0) + weight
         if isinstance(value, Tensor) and value.device == self._device:
-            self._add_on_device(row, name, value.detach(), weight)
+            # A copy: the user may change the tensor in place, a CUDA graph will.
+            row.tensors.append((name, weight, value.detach().to(torch.float32, copy=True)))
+            row.sums.setdefault(name, 0.0)
         else:
             row.sums[name] = row.sums.get(name, 0.0) + float(value) * weight
 
-    def vector(self, step: int, name: str) -> Tensor:
-        """The row of `step` for a per-layer signal, of shape (layers,), to be filled in place; NaN at first."""
+    def row(self, step: int, channel: Channel) -> Tensor:
+        """The channel's row of `step`, of shape (width,), to be filled in place: it holds an older step's values."""
         row = self._row(step)
-        if name not in self._vectors:
-            self._vectors[name] = torch.full((ROWS, self._layers), torch.nan, device=self._device)
-        if name not in row.vectors:
-            row.vectors.append(name)
-            self._vectors[name][row.slot].fill_(torch.nan)
-        return self._vectors[name][row.slot]
+        if channel not in self._rings:
+            self._rings[channel] = ring = torch.zeros(ROWS, channel.width, device=self._device)
+            self._places[channel] = ring.unbind()  # indexing a tensor costs more than the rest of this
+        if channel not in row.channels:
+            row.channels.append(channel)
+        return self._places[channel][row.slot]
 
     def describe(self, setup_json: str) -> None:
         """Write the set-up; a later one replaces an earlier."""
@@ -150,7 +153,7 @@ class Stream:
         for row in rows:
             del self._pending[row.step]
             self._free.append(row.slot)  # used again last, so that the rings keep the latest steps
-        self._writer.put(self._copied(rows))
+        self._writer.put(self._block(rows))
 
     def close(self) -> None:
         """Flush everything, wait for the writer to finish, and close the file; safe to call twice."""
@@ -158,117 +161,28 @@ class Stream:
             self.flush()
             self._writer.close()
 
-    def _row(self, step: int) -> Row:
+    def _row(self, step: int) -> _Row:
         row = self._pending.get(step)
         if row is None:
             if not self._free:
                 self.flush()
-            row = self._pending[step] = Row(step, self._free.popleft(), time.time())
+            row = self._pending[step] = _Row(step, self._free.popleft(), time.time())
         return row
 
-    def _add_on_device(self, row: Row, name: str, value: Tensor, weight: float) -> None:
-        if name not in self._columns:
-            self._columns[name] = len(self._columns)
-            if len(self._columns) > self._scalars.shape[1]:
-                self._scalars = torch.cat([self._scalars, torch.zeros_like(self._scalars)], dim=1)
-        column = self._columns[name]
-        place = self._scalars[row.slot, column]
-        if name not in row.columns:
-            row.columns[name] = column
-            place.zero_()
-        place.add_(value, alpha=weight)
-
-    def _copied(self, rows: list[Row]) -> _Block:
-        names = {name for row in rows for name in row.vectors}
-        scalars, vectors = _on_host(self._scalars), {name: _on_host(self._vectors[name]) for name in names}
+    def _block(self, rows: list[_Row]) -> _Block:
+        tensors = [tensor.reshape(()) for row in rows for _, _, tensor in row.tensors]
+        stacked = _on_host(torch.stack(tensors)) if tensors else None
+        # Whole rings in one copy each: picking rows on the device would need an index there first.
+        used = dict.fromkeys(channel for row in rows for channel in row.channels)
+        rings = {channel: _on_host(self._rings[channel]) for channel in used}
         ready = torch.cuda.Event() if self._device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if ready is not None:
             ready.record()
-        return _Block(rows, scalars, vectors, ready)
+        return _Block(rows, stacked, rings, ready)
 
 
-def _on_host(ring: Tensor) -> Tensor:
-    """A copy of the whole ring, asynchronous where it can be: picking rows would need an index on the device."""
-    if ring.device.type == "cuda":
-        return torch.empty(ring.shape, dtype=ring.dtype, pin_memory=True).copy_(ring, non_blocking=True)
-    return ring.clone() if ring.device.type == "cpu" else ring.cpu()
-
-
-class Writer:
-    """The background thread that turns blocks into events.
-
-    When the disk fails it goes on taking blocks and drops them: `dropped` counts the rows, and one
-    warning says so. A full queue drops as well, rather than hold up training.
-    """
-
-    def __init__(self, file: EventFile, observe: Callable[[list[StepValues]], None]) -> None:
-        self.dropped = 0
-        self.open = True
-        self._file = file
-        self._observe = observe
-        self._failed = False
-        self._last_step = 0
-        self._process = os.getpid()
-        self._queue: queue.Queue[_Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
-        self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
-        self._thread.start()
-
-    def put_setup(self, setup_json: str, wall_time: float) -> None:
-        """Queue the set-up."""
-        self._queue.put_nowait((setup_json, wall_time))
-
-    def put(self, block: _Block) -> None:
-        """Queue a block, or count its rows as dropped."""
-        try:
-            self._queue.put_nowait(block)
-        except queue.Full:
-            self._drop(len(block.rows), "the disk is slower than the training")
-
-    def close(self) -> None:
-        """Write what is queued and close the file; returns after at most half a minute."""
-        self.open = False
-        if self._process != os.getpid():
-            return  # a forked child has neither the thread nor the right to write
-        try:
-            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
-        except queue.Full:
-            return
-        self._thread.join(CLOSE_TIMEOUT_S)
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, tuple):
-                self._try(partial(self._file.write_setup, *item), rows=0)
-                continue
-            steps = item.values()
-            self._try(partial(self._write, steps), rows=len(steps))
-            self._observe(steps)
-        self._try(self._finish, rows=0)
-
-    def _write(self, steps: list[StepValues]) -> None:
-        for values in steps:
-            self._last_step = max(self._last_step, values.step)
-            self._file.write_step(values.step, values.wall_time, values.scalars, values.vectors)
-        self._file.flush()
-
-    def _finish(self) -> None:
-        ending = [(layout.CLOSED_TAG, 1.0)]
-        if self.dropped:
-            ending.append((layout.DROPPED_TAG, float(self.dropped)))
-        self._file.write_step(self._last_step, time.time(), ending, {})
-        self._file.close()
-
-    def _try(self, write: Callable[[], None], rows: int) -> None:
-        if self._failed:
-            self.dropped += rows
-            return
-        try:
-            write()
-        except OSError as error:
-            self._failed = True
-            self._drop(rows, f"the log cannot be written ({error.strerror})")
-
-    def _drop(self, rows: int, why: str) -> None:
-        if not self.dropped:
-            logger.warning("diagnose: steps are missing from the log, because %s.", why)
-        self.dropped += rows
+def _on_host(values: Tensor) -> Tensor:
+    """A copy on the host; into pinned memory and asynchronous where the device can."""
+    if values.device.type == "cuda":
+        return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
+    return values.clone() if values.device.type == "cpu" else values.cpu()

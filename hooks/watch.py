@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diagnose import symptoms
 from diagnose.findings import Finding, Severity
-from diagnose.hooks.stream import StepValues
+from diagnose.hooks.writer import StepValues
 from diagnose.run import LayerSeries, Run, Series, Setup
 from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS, VALIDATION_LOSS
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diagnose.hooks.layers import LayerTable
-from diagnose.hooks.stream import Stream
+from diagnose.hooks.stream import Channel, Signals, Stream
 from diagnose.signals import GRAD_NORM, LAYER_GRAD_NORM
 
 
@@ -16,36 +20,50 @@ class GradientProbe:
     def __init__(self, layers: LayerTable, stream: Stream) -> None:
         self._layers = layers
         self._stream = stream
-        self._places: dict[tuple[bool, ...], Tensor] = {}
+        self._parameters = layers.parameters
+        self._channel: Channel | None = None
+        self._present: tuple[list[bool], Tensor] | None = None
 
     def measure(self, step: int) -> None:
-        """Write `grad_norm` and `layers/grad_norm` of the gradients as they stand now.
-
-        The norm of a layer is the 2-norm over all of its parameters' gradients; a layer without
-        gradients has 0.
-        """
-        parameters = self._layers.parameters
-        gradients = [p.grad for p in parameters]
-        present = tuple(g is not None for g in gradients)
-        if not any(present):
+        """Take the norm of every parameter's gradient as it stands now."""
+        gradients = [p.grad for p in self._parameters]
+        present = [g for g in gradients if g is not None]
+        if not present:
             return
-        norms = torch._foreach_norm([_dense(g) for g in gradients if g is not None], 2, dtype=torch.float32)
-        squares = torch.stack(norms).square_()
-        vector = self._stream.vector(step, LAYER_GRAD_NORM)
-        vector.zero_().index_add_(0, self._places_of(present, squares.device), squares).sqrt_()
-        self._stream.add(step, GRAD_NORM, squares.sum().sqrt_())
+        norms = torch._foreach_norm([_dense(g) for g in present], 2, dtype=torch.float32)
+        row = self._stream.row(step, self._channel or self._make_channel())
+        if len(present) == len(gradients):
+            torch.stack(norms, out=row)
+        else:
+            row.zero_().index_copy_(0, self._places([g is not None for g in gradients], row), torch.stack(norms))
 
-    def forget_order(self) -> None:
-        """The layers were put into another order."""
-        self._places.clear()
+    def _make_channel(self) -> Channel:
+        # Made at the first step, when the layers' order is known; of plain numbers, since the writer's
+        # thread holds it and must not hold the model.
+        places = [self._layers.layer_of(parameter) for parameter in self._parameters]
+        self._channel = Channel("gradients", len(places), partial(_decoded, places, len(self._layers)))
+        return self._channel
 
-    def _places_of(self, present: tuple[bool, ...], device: torch.device) -> Tensor:
-        """Layer of each gradient that is present; which ones are rarely changes, so it is kept."""
-        places = self._places.get(present)
-        if places is None:
-            of = [self._layers.layer_of(p) for p, there in zip(self._layers.parameters, present, strict=True) if there]
-            places = self._places[present] = torch.tensor(of, device=device)
-        return places
+    def _places(self, present: list[bool], row: Tensor) -> Tensor:
+        """Places of the gradients that are there; which ones are rarely changes, so the last answer is kept."""
+        if self._present is None or self._present[0] != present:
+            places = [place for place, there in enumerate(present) if there]
+            self._present = present, torch.tensor(places, device=row.device)
+        return self._present[1]
+
+
+def _decoded(places: list[int], layers: int, norms: NDArray[np.float32]) -> Signals:
+    """`grad_norm` and `layers/grad_norm`: 2-norms over all, and over each layer's, parameters' gradients.
+
+    `places` holds each parameter's layer; a layer without gradients has 0.
+    """
+    squares = norms.astype(np.float64) ** 2
+    of_layers = np.zeros((layers, len(norms)))
+    np.add.at(of_layers, places, squares.T)
+    return {
+        GRAD_NORM: np.sqrt(squares.sum(axis=1)),
+        LAYER_GRAD_NORM: np.sqrt(of_layers.T).astype(np.float32),
+    }
 
 
 def _dense(gradient: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class LossProbe:
 
     def from_output(self, inputs: tuple[Any, ...], output: Any) -> None:
         """Take `output.loss` of a model that computes its own loss."""
-        loss = getattr(output, "loss", None)
+        loss = None if isinstance(output, Tensor) else getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.is_floating_point():
             self._take(loss, first_tensor(inputs))
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diagnose
-from diagnose.hooks.stream import ROWS, Stream
+from diagnose.hooks.stream import ROWS, Channel, Stream
 
+PAIR = Channel("pair", 2, lambda rows: {"layers/v": rows, "x2": 2 * rows[:, 0]})
 CPU = torch.device("cpu")
 
 
@@ -31,12 +32,12 @@ def nothing(_):
 )
 def test_what_a_step_gets_several_times_is_averaged_by_weight(tmp_path_factory, values, flushes):
     directory = tmp_path_factory.mktemp("s")
-    stream = Stream(directory, CPU, 1, nothing)
+    stream = Stream(directory, CPU, nothing)
     sums: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for number, (step, name, value, weight) in enumerate(values):
         if number in flushes:
             stream.flush(before=0)  # nothing is complete yet: a flush may come at any time
-        stream.add(step, name, value, weight)
+        stream.add(step, name, torch.tensor(value) if number % 2 else value, weight)
         sums.setdefault((name, step), []).append((value, weight))
     stream.close()
     scalars = diagnose.load(directory).scalars
@@ -47,34 +48,44 @@ def test_what_a_step_gets_several_times_is_averaged_by_weight(tmp_path_factory, 
 
 
 def test_more_open_steps_than_the_rings_hold_lose_nothing(tmp_path):
-    stream = Stream(tmp_path, CPU, 2, nothing)
+    stream = Stream(tmp_path, CPU, nothing)
     for step in reversed(range(1, 3 * ROWS)):
         stream.add(step, "x", float(step))
-        stream.vector(step, "layers/v").copy_(torch.tensor([step, -step]))
+        stream.row(step, PAIR).copy_(torch.tensor([step, -step]))
     stream.close()
     run = diagnose.load(tmp_path)
     assert run.scalars["x"].values.tolist() == list(range(1, 3 * ROWS))
+    assert run.scalars["x2"].values.tolist() == list(range(2, 6 * ROWS, 2))
     assert np.array_equal(run.layer_signals["layers/v"].values[:, 1], -np.arange(1, 3 * ROWS))
 
 
-def test_a_vector_that_was_not_filled_is_unknown_and_not_an_older_steps(tmp_path):
-    stream = Stream(tmp_path, CPU, 2, nothing)
-    for step in range(1, 2 * ROWS):
-        vector = stream.vector(step, "layers/v")
-        if step % 2:
-            vector[0] = step
-        stream.step_done(step + 1)
+def test_a_tensor_that_is_changed_in_place_afterwards_is_logged_as_it_was(tmp_path):
+    stream = Stream(tmp_path, CPU, nothing)
+    loss = torch.tensor(3.0)
+    stream.add(1, "x", loss)
+    loss /= 3
     stream.close()
-    values = diagnose.load(tmp_path).layer_signals["layers/v"].values
-    assert np.isnan(values[:, 1]).all() and np.isnan(values[1::2, 0]).all()
-    assert values[::2, 0].tolist() == list(range(1, 2 * ROWS, 2))
+    assert diagnose.load(tmp_path).scalars["x"].values.tolist() == [3.0]
+
+
+def test_a_block_that_cannot_be_decoded_is_counted_and_the_next_one_is_written(tmp_path, caplog):
+    broken = Channel("broken", 1, lambda rows: 1 / 0)
+    stream = Stream(tmp_path, CPU, nothing)
+    stream.row(1, broken)
+    stream.flush()
+    stream.add(2, "x", 1.0)
+    stream.close()
+    run = diagnose.load(tmp_path)
+    assert run.scalars["x"].steps.tolist() == [2]
+    assert "1 step(s) could not be written" in run.notes[0]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_full_queue_drops_and_counts_rather_than_waits(tmp_path, caplog):
     import threading
 
     gate = threading.Event()
-    stream = Stream(tmp_path, CPU, 1, lambda _: gate.wait(20))
+    stream = Stream(tmp_path, CPU, lambda _: gate.wait(20))
     for step in range(1, 40 * ROWS):
         stream.add(step, "x", 1.0)
         stream.step_done(step + 1)

@@ -115,3 +115,27 @@ def test_a_step_that_is_not_sampled_hooks_no_layer(training, tmp_path):
         training.model[1].register_forward_hook(lambda *_: inner.append(len(training.model[0]._forward_hooks)))
         training.run(8)
     assert [bool(n) for n in inner] == [True, False, False, False, True, False, False, False]
+
+
+def test_a_layer_that_does_not_run_is_unknown_and_not_what_it_was_before(tmp_path):
+    class Sometimes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.always, self.sometimes = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.both = True
+
+        def forward(self, x):
+            return self.sometimes(self.always(x)) if self.both else self.always(x)
+
+    model = Sometimes()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=diagnose.Cadence(activations=1)):
+        for step in range(300):  # twice round the rings
+            model.both = step % 2 == 0
+            optimizer.zero_grad()
+            model(torch.randn(8, 4)).sum().backward()
+            optimizer.step()
+    seen = diagnose.load(tmp_path).layer_signals["layers/activation_variance"].values
+    assert np.isfinite(seen[:, 0]).all()
+    assert np.isnan(seen[1::2, 1]).all()
+    assert np.isfinite(seen[::2, 1]).all()

@@ -1,0 +1,128 @@
+"""The background thread that turns blocks of steps into events."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnose.logs import layout
+from diagnose.logs.writing import EventFile
+
+logger = logging.getLogger("diagnose")
+
+QUEUED_BLOCKS = 64  # a slower disk than this drops steps rather than hold up training
+CLOSE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class StepValues:
+    """One step's values on the host, as they go to the log."""
+
+    step: int
+    wall_time: float
+    scalars: list[tuple[str, float]]
+    vectors: dict[str, NDArray[np.float32]]
+
+
+class Block(Protocol):
+    """Steps on their way to the log: `values` may wait for a copy from the device."""
+
+    def __len__(self) -> int: ...
+
+    def values(self) -> list[StepValues]: ...
+
+
+class Writer:
+    """Takes blocks, and writes them in order on a thread of its own.
+
+    When the disk fails it goes on taking blocks and drops them: `dropped` counts the steps, and one
+    warning says so. A full queue drops as well, rather than hold up training. `observe` is called on
+    the thread with each block's values and must not raise.
+    """
+
+    def __init__(self, file: EventFile, observe: Callable[[list[StepValues]], None]) -> None:
+        self.dropped = 0
+        self.open = True
+        self._file = file
+        self._observe = observe
+        self._failed = False
+        self._last_step = 0
+        self._process = os.getpid()
+        self._queue: queue.Queue[Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
+        self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
+        self._thread.start()
+
+    def put_setup(self, setup_json: str, wall_time: float) -> None:
+        """Queue the set-up; raises `queue.Full` where the thread does not keep up."""
+        self._queue.put_nowait((setup_json, wall_time))
+
+    def put(self, block: Block) -> None:
+        """Queue a block, or count its steps as dropped."""
+        try:
+            self._queue.put_nowait(block)
+        except queue.Full:
+            self._drop(len(block), "the disk is slower than the training")
+
+    def close(self) -> None:
+        """Write what is queued and close the file; returns after at most half a minute."""
+        self.open = False
+        if self._process != os.getpid():
+            return  # a forked child has neither the thread nor the right to write
+        try:
+            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
+        except queue.Full:
+            return
+        if threading.current_thread() is not self._thread:  # a garbage collection may end up here
+            self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, tuple):
+                self._try(partial(self._file.write_setup, *item), steps=0)
+                continue
+            try:
+                values = item.values()
+            except Exception as error:  # noqa: BLE001  a block that cannot be decoded must not end the thread
+                self._drop(len(item), f"they could not be decoded ({type(error).__name__}: {error})")
+                continue
+            self._try(partial(self._write, values), steps=len(values))
+            self._observe(values)
+        self._try(self._finish, steps=0)
+
+    def _write(self, values: list[StepValues]) -> None:
+        for one in values:
+            self._last_step = max(self._last_step, one.step)
+            self._file.write_step(one.step, one.wall_time, one.scalars, one.vectors)
+        self._file.flush()
+
+    def _finish(self) -> None:
+        ending = [(layout.CLOSED_TAG, 1.0)]
+        if self.dropped:
+            ending.append((layout.DROPPED_TAG, float(self.dropped)))
+        self._file.write_step(self._last_step, time.time(), ending, {})
+        self._file.close()
+
+    def _try(self, write: Callable[[], None], steps: int) -> None:
+        if self._failed:
+            self.dropped += steps
+            return
+        try:
+            write()
+        except (OSError, ValueError) as error:  # ValueError: the file was closed under us, or a number is no float
+            self._failed = isinstance(error, OSError)
+            self._drop(steps, f"the log cannot be written ({error})")
+
+    def _drop(self, steps: int, why: str) -> None:
+        if not self.dropped:
+            logger.warning("diagnose: steps are missing from the log, because %s.", why)
+        self.dropped += steps
