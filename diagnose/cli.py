@@ -16,6 +16,7 @@ from diagnose.diagnosis import Diagnosis
 from diagnose.errors import DiagnoseError
 from diagnose.examination import examine
 from diagnose.findings import Severity
+from diagnose.logs.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except DiagnoseError as error:
-        print(f"diagnose: {error}", file=sys.stderr)
+        print(f"diagnose: {printable(str(error))}", file=sys.stderr)
         return UNUSABLE
     except BrokenPipeError:  # `diagnose report … | head`
         sys.stderr.close()

@@ -21,6 +21,7 @@ from tensorboard.compat.proto.types_pb2 import (
 )
 
 from diagnose.logs import layout
+from diagnose.logs.printable import printable
 from diagnose.logs.records import RecordFile
 
 # dtype -> (NumPy type of tensor_content, the message's field of single values)
@@ -79,6 +80,7 @@ def read_event_file(path: Path) -> EventData:
             continue
         data.events += 1
         for value in event.summary.value:
+            value.tag = printable(value.tag)
             _take(data, plugins, event.step, event.wall_time, value)
     data.notes += records.damage.notes(path.name)
     if unparsed:

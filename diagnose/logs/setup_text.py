@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from diagnose.logs.layout import SETUP_SCHEMA
+from diagnose.logs.printable import printable
 from diagnose.run import Layer, Setup
 
 _PARTS = ("config", "environment", "optimizer", "scheduler", "model", "modules")
@@ -19,9 +20,9 @@ def as_json(setup: Setup) -> str:
 
 
 def from_json(text: str) -> Setup:
-    """The set-up of a log; raises `ValueError` where the text is not in the form that `as_json` writes."""
+    """The set-up of a log, its texts made printable; raises `ValueError` where the text is not in the form that `as_json` writes."""
     try:
-        told = json.loads(text)
+        told = printable(json.loads(text))
         layers = tuple(_layer(entry) for entry in told.get("layers", ()))
         return Setup(**{part: _mapping(told.get(part)) for part in _PARTS}, layers=layers)
     except (AttributeError, KeyError, TypeError, RecursionError) as error:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from diagnose.diagnosis import Cause, Change, Diagnosis
 from diagnose.findings import Finding, Severity
+from diagnose.logs.printable import printable
 from diagnose.reports.headline import headline, verdict
 from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
@@ -39,7 +40,7 @@ def as_text(diagnosis: Diagnosis, width: int = 100) -> str:
 def _parts(diagnosis: Diagnosis) -> Iterator[RenderableType]:
     style = STYLES[None if diagnosis.healthy else diagnosis.worst]
     mark = MARKS[None if diagnosis.healthy else diagnosis.worst]
-    yield Text.assemble((f"{mark} {verdict(diagnosis)}", style), f"  {diagnosis.run.path}")
+    yield Text.assemble((f"{mark} {verdict(diagnosis)}", style), f"  {printable(diagnosis.run.path)}")
     yield _indented(Text(headline(diagnosis)))
     ill = [finding for finding in diagnosis.findings if finding.severity is not Severity.INFO]
     if ill:

@@ -10,7 +10,7 @@ import pytest
 import diagnose
 from diagnose.logs.writing import EventFile
 
-HOSTILE = "</script><img src=x onerror=window.hacked=1>[red]|`*_"
+HOSTILE = "</script><img src=x onerror=window.hacked=1>[red]|`*_\x1b[31m\u202e"
 
 
 @pytest.fixture

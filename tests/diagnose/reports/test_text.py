@@ -54,6 +54,11 @@ def test_markup_in_the_log_is_printed_and_not_obeyed(hostile):
     assert "run[bold]&<b>" in text and "onerror=window.hacked=1>[red]" in text
 
 
+def test_no_control_character_from_the_log_reaches_a_terminal(hostile):
+    for text in (as_text(hostile), hostile.to_markdown(), hostile.to_json()):
+        assert all(c.isprintable() or c == "\n" for c in text)
+
+
 def test_markdown_from_the_log_is_shown_and_not_obeyed(hostile):
     text = hostile.to_markdown()
     assert "<img" not in text and "<b>" not in text

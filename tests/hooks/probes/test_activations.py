@@ -128,7 +128,7 @@ def test_a_layer_that_does_not_run_is_unknown_and_not_what_it_was_before(tmp_pat
             return self.sometimes(self.always(x)) if self.both else self.always(x)
 
     model = Sometimes()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=diagnose.Cadence(activations=1)):
         for step in range(300):  # twice round the rings
             model.both = step % 2 == 0
