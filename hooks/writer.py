@@ -37,9 +37,11 @@ class StepValues:
 class Block(Protocol):
     """Steps on their way to the log: `values` may wait for a copy from the device."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of steps."""
 
-    def values(self) -> list[StepValues]: ...
+    def values(self) -> list[StepValues]:
+        """The steps' values."""
 
 
 class Writer:

@@ -20,7 +20,10 @@ def as_json(setup: Setup) -> str:
 
 
 def from_json(text: str) -> Setup:
-    """The set-up of a log, its texts made printable; raises `ValueError` where the text is not in the form that `as_json` writes."""
+    """The set-up of a log, its texts made printable.
+
+    Raises `ValueError` where the text is not in the form that `as_json` writes.
+    """
     try:
         told = printable(json.loads(text))
         layers = tuple(_layer(entry) for entry in told.get("layers", ()))

@@ -44,8 +44,8 @@ def find(run: Run) -> Iterator[Finding]:
     usually_lost = lost[ill].mean(axis=0) > 0.5
     columns = np.flatnonzero(usually_lost) + 1
     # What is lost lies under a share of what came before, so the divisor is never 0.
-    deepest = lost[ill, columns[-1] - 1]
-    ratio = np.median(variance[ill, columns[-1]][deepest] / before[ill, columns[-1] - 1][deepest])
+    deepest = lost[:, columns[-1] - 1] & ill
+    ratio = float(np.median(variance[deepest, columns[-1]] / before[deepest, columns[-1] - 1]))
     steps = signal.steps[ill]
     names = run.layer_names or tuple(str(i) for i in range(variance.shape[1]))
     yield Finding(
