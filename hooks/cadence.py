@@ -11,11 +11,16 @@ from diagnose.errors import InvalidArgumentError
 class Cadence:
     """Periods in optimizer steps: a probe with period n looks at steps 1, n + 1, 2n + 1, …
 
+    `gradients`: gradient norms; `activations`: statistics of layers' outputs; `updates`: parameter norms
+    and update ratios; `noise`: the gradient noise scale, from the step after as well.
+
     Raises `InvalidArgumentError` for a period that is no positive whole number.
     """
 
     gradients: int = 1
     activations: int = 10
+    updates: int = 10
+    noise: int = 20
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
@@ -23,10 +24,14 @@ from diagnose.hooks import arguments
 from diagnose.hooks.cadence import Cadence, cadence_of
 from diagnose.hooks.description import setup_of
 from diagnose.hooks.guard import Guard, Hook
-from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, unwrapped
+from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, unwrapped
 from diagnose.hooks.probes.activations import ActivationProbe
+from diagnose.hooks.probes.clipping import ClippingTap
 from diagnose.hooks.probes.gradients import GradientProbe
 from diagnose.hooks.probes.losses import LossProbe
+from diagnose.hooks.probes.noise import NoiseProbe
+from diagnose.hooks.probes.precision import PrecisionProbe
+from diagnose.hooks.probes.updates import UpdateProbe
 from diagnose.hooks.stream import Stream
 from diagnose.hooks.watch import Watch
 from diagnose.logs import setup_text
@@ -101,6 +106,7 @@ class Monitor:
         self._halt_on = halt_on
         self._step = 0  # the step that is open, or was completed last; the first is 1
         self._step_open = False
+        self._samples = 0  # of the open step, all its micro-batches together
         self._order: ForwardOrder | None = None
         self._guard = Guard()
         self._layers = LayerTable(unwrapped(model))
@@ -110,7 +116,11 @@ class Monitor:
         self._stream = Stream(run_dir, device_of(model), observe)
         self._gradients = GradientProbe(self._layers, self._stream)
         self._activations = ActivationProbe(self._layers, self._stream, self._guard)
+        self._updates = UpdateProbe(self._layers, self._stream)
+        self._noise = NoiseProbe(self._layers, self._stream, lambda: float(self._samples))
         self._losses = LossProbe(model, self._stream, self._current_step)
+        self._precision = self._precision_probe(described_by[1])
+        self._clipping = ClippingTap(self._layers, partial(self._guard.run, "clipping", self._clipped))
         self._handles: list[RemovableHandle] = []
         self._hook_model(criterion)
         if optimizer is not None:
@@ -137,6 +147,9 @@ class Monitor:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._clipping.close()
+        if self._precision is not None:
+            self._precision.close()
         self._guard.run("closing", self._finish_forward)
         self._closing()
 
@@ -164,7 +177,7 @@ class Monitor:
         self._handles.append(optimizer.register_step_pre_hook(self._hook("gradients", self._before_step)))
         self._handles.append(optimizer.register_step_post_hook(self._close_step))
 
-    def _before_forward(self, *_: Any) -> None:
+    def _before_forward(self, _model: nn.Module, inputs: tuple[Any, ...]) -> None:
         if not (self._model.training and torch.is_grad_enabled()):
             return
         first_micro_batch = not self._step_open
@@ -173,6 +186,8 @@ class Monitor:
             self._order = ForwardOrder(self._layers.model)
         if first_micro_batch and self._cadence.due("activations", self._step):
             self._activations.begin()
+        batch = first_tensor(inputs)
+        self._samples += batch.shape[0] if batch is not None and batch.dim() else 0
 
     def _after_forward(self, _model: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         self._finish_forward()
@@ -188,8 +203,17 @@ class Monitor:
 
     def _before_step(self, *_: Any) -> None:
         self._open_step()  # where the model was not called through its own forward
-        if self._cadence.due("gradients", self._step):
-            self._gradients.measure(self._step)
+        step, due = self._step, self._cadence.due
+        if due("gradients", step):
+            self._gradients.measure(step, self._optimizer)
+        if due("noise", step):
+            self._guard.run("noise scale", self._noise.first)
+        elif due("noise", step - 1):
+            self._guard.run("noise scale", self._noise.second, step)
+        if due("updates", step):
+            self._guard.run("updates", self._updates.before)
+        if self._precision is not None and self._optimizer is not None:
+            self._guard.run("precision", self._precision.measure, step, self._optimizer)
         for number, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
             self._stream.add(self._step, f"lr/group{number}", group["lr"])
 
@@ -197,10 +221,13 @@ class Monitor:
         if not self._step_open:
             self._step += 1
             self._step_open = True
+            self._samples = 0
             self._stream.step_done(self._step)
 
     def _close_step(self, *_: Any) -> None:
         """The optimizer has stepped: tell what was found meanwhile. The only place that may raise."""
+        if self._cadence.due("updates", self._step):
+            self._guard.run("updates", self._updates.after, self._step)
         self._step_open = False
         while True:
             try:
@@ -213,10 +240,24 @@ class Monitor:
                 self.close()
                 raise TrainingHalted(finding)
 
+    def _skipped_step(self) -> None:
+        """The gradient scaler has left the optimizer's step out: it counts as a step all the same."""
+        self._guard.run("gradients", self._before_step)
+        self._close_step()
+
+    def _clipped(self, total_norm: Tensor) -> None:
+        self._open_step()
+        self._stream.add(self._step, "grad_norm_unclipped", total_norm.reshape(()))
+
     # --- what the parts ask of the whole ----------------------------------------------------------
 
     def _hook(self, name: str, work: Callable[..., None]) -> Hook:
         return Hook(self._guard, name, work)
+
+    def _precision_probe(self, scaler: object) -> PrecisionProbe | None:
+        if not isinstance(scaler, GradScaler):
+            return None
+        return PrecisionProbe(scaler, lambda: self._optimizer, self._stream, self._skipped_step)
 
     def _current_step(self) -> int:
         return max(self._step, 1)

@@ -147,9 +147,11 @@ class Stream:
     def flush(self, before: int | None = None) -> None:
         """Hand all rows, or those of steps before `before`, to the writer; returns at once."""
         rows = [row for step, row in self._pending.items() if before is None or step < before]
-        self._flushed_at = time.monotonic()
         if not rows:
             return
+        elapsed, self._flushed_at = time.monotonic() - self._flushed_at, time.monotonic()
+        if before is not None and elapsed > 0:
+            rows[-1].sums["throughput"], rows[-1].weights["throughput"] = len(rows) / elapsed, 1.0
         for row in rows:
             del self._pending[row.step]
             self._free.append(row.slot)  # used again last, so that the rings keep the latest steps

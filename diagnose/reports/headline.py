@@ -37,3 +37,10 @@ def _fall(diagnosis: Diagnosis) -> str:
     verb = "fell" if last < first else "went"
     name = "training loss" if diagnosis.run.scalar(TRAIN_LOSS) is not None else "validation loss"
     return f"The {name} {verb} from {shown(first)} to {shown(last)} over {diagnosis.run.steps:,} steps."
+
+
+def without_changes(diagnosis: Diagnosis) -> str:
+    """What stands in place of the changes where none is prescribed."""
+    if diagnosis.healthy:
+        return "Nothing. Keep these settings."
+    return "The log does not tell enough to name a change; look at the findings and at what was not logged."

@@ -6,6 +6,8 @@ import json
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from diagnose.diagnosis import SCHEMA_VERSION, Cause, Change, Diagnosis
 from diagnose.findings import Finding
 from diagnose.reports.titles import title_of
@@ -14,8 +16,20 @@ from diagnose.reports.titles import title_of
 def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     """The diagnosis as plain data: strings, finite numbers, booleans, None, lists and dictionaries.
 
-    NaN and infinity become None, so that the result is strict JSON.
+    NaN and infinity become None, and what is no Unicode text (parts of a file's name may not be) is
+    replaced, so that the result is strict JSON.
     """
+    told: dict[str, Any] = _strict(_told(diagnosis))
+    return told
+
+
+def as_json(diagnosis: Diagnosis) -> str:
+    """The diagnosis as indented, strict JSON, without a character that a terminal would obey."""
+    text = json.dumps(as_dict(diagnosis), indent=2, ensure_ascii=False, allow_nan=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _told(diagnosis: Diagnosis) -> dict[str, Any]:
     prescription = diagnosis.prescription
     return {
         "schema": SCHEMA_VERSION,
@@ -37,21 +51,16 @@ def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def as_json(diagnosis: Diagnosis) -> str:
-    """The diagnosis as indented, strict JSON."""
-    return json.dumps(as_dict(diagnosis), indent=2, ensure_ascii=False, allow_nan=False)
-
-
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.id,
         "kind": finding.kind,
         "title": title_of(finding),
         "severity": finding.severity.value,
-        "confidence": _plain(finding.confidence),
+        "confidence": finding.confidence,
         "window": [int(step) for step in finding.window],
         "layers": list(finding.layers),
-        "evidence": {name: _plain(value) for name, value in finding.evidence.items()},
+        "evidence": dict(finding.evidence),
         "summary": finding.summary,
     }
 
@@ -60,7 +69,7 @@ def _cause(cause: Cause) -> dict[str, Any]:
     return {
         "id": cause.id,
         "title": cause.title,
-        "probability": _plain(cause.probability),
+        "probability": cause.probability,
         "because": list(cause.because),
         "against": list(cause.against),
     }
@@ -71,8 +80,8 @@ def _change(change: Change) -> dict[str, Any]:
         "remedy": change.remedy,
         "title": change.title,
         "setting": change.setting,
-        "from": _plain(change.before),
-        "to": _plain(change.after),
+        "from": change.before,
+        "to": change.after,
         "because": change.because,
         "sources": list(change.sources),
         "coupled_to": change.coupled_to,
@@ -80,7 +89,14 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(value) if isfinite(value) else None  # float() also of NumPy's kind, which json does not know
-    return value
+def _strict(value: Any) -> Any:
+    """The value with all that strict JSON cannot hold replaced, however deep."""
+    if isinstance(value, dict):
+        return {_strict(str(name)): _strict(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_strict(part) for part in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, np.generic):
+        return _strict(value.item())
+    return None if isinstance(value, float) and not isfinite(value) else value

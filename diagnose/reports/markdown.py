@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from diagnose.diagnosis import Change, Diagnosis
 from diagnose.findings import Finding, Severity
-from diagnose.reports.headline import headline, verdict
+from diagnose.logs.printable import printable
+from diagnose.reports.headline import headline, verdict, without_changes
 from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
 from diagnose.reports.titles import title_of
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 
 
 def as_markdown(diagnosis: Diagnosis) -> str:
@@ -22,7 +23,7 @@ def as_markdown(diagnosis: Diagnosis) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown and HTML show as it is, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return _SPECIAL.sub(r"\\\1", printable(" ".join(text.split()))).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
@@ -37,7 +38,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         for cause in diagnosis.causes:
             reasons = "; ".join(escaped(line.because) for line in cause.evidence if line.log_odds > 0)
             yield f"- **{percent(cause.probability)}** {escaped(cause.title)}: {reasons}"
-    if diagnosis.prescription.changes:
+    if not diagnosis.healthy or diagnosis.prescription.changes:
         yield "\n## What to change\n"
         yield from _moves(diagnosis)
     known = [finding.summary for finding in diagnosis.findings if finding.severity is Severity.INFO]
@@ -61,14 +62,17 @@ def _finding_row(finding: Finding) -> str:
 
 
 def _moves(diagnosis: Diagnosis) -> Iterator[str]:
+    if not diagnosis.prescription.changes:
+        yield without_changes(diagnosis)
     for number, move in enumerate(moves_of(diagnosis.prescription), start=1):
         yield f"{number}. {_change(move.lead)}"
         yield from (f"   - with it: {_change(change)}" for change in move.coupled)
     for held in diagnosis.prescription.held_back:
-        yield f"- later, once {held.until} is reached: {escaped(held.title.lower())}"
+        yield f"- later, once {held.until} is reached: {escaped(held.title)}"
 
 
 def _change(change: Change) -> str:
     values = f"{escaped(change.setting)}: {escaped(shown(change.before))} → {escaped(shown(change.after))}"
-    sources = escaped("; ".join(change.sources))
-    return f"**{escaped(change.title)}** ({values}). {escaped(change.because)} *({sources})*"
+    watch = f" Watch: {escaped(change.watch)}" if change.watch else ""
+    sources = f" *({escaped('; '.join(change.sources))})*" if change.sources else ""
+    return f"**{escaped(change.title)}** ({values}). {escaped(change.because)}{watch}{sources}"

@@ -16,9 +16,16 @@ class Move:
 
 
 def moves_of(prescription: Prescription) -> tuple[Move, ...]:
-    """The moves in the order in which they are prescribed."""
-    leads = [change for change in prescription.changes if change.coupled_to is None]
-    return tuple(
-        Move(lead, tuple(change for change in prescription.changes if change.coupled_to == lead.remedy))
-        for lead in leads
-    )
+    """The moves in the order in which they are prescribed.
+
+    A change joins the move that its `coupled_to` stands in, be it as lead or as follower; one whose leader
+    does not come before it leads a move of its own, so that no change is ever left out.
+    """
+    moves: list[list[Change]] = []
+    for change in prescription.changes:
+        joined = next((m for m in reversed(moves) if any(part.remedy == change.coupled_to for part in m)), None)
+        if joined is None:
+            moves.append([change])
+        else:
+            joined.append(change)
+    return tuple(Move(lead, tuple(coupled)) for lead, *coupled in moves)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim import Optimizer
 
 from diagnose.hooks.layers import LayerTable
+from diagnose.hooks.probes.precision import unscaled
 from diagnose.hooks.stream import Channel, Signals, Stream
 from diagnose.signals import GRAD_NORM, LAYER_GRAD_NORM
 
@@ -24,8 +26,8 @@ class GradientProbe:
         self._channel: Channel | None = None
         self._present: tuple[list[bool], Tensor] | None = None
 
-    def measure(self, step: int) -> None:
-        """Take the norm of every parameter's gradient as it stands now."""
+    def measure(self, step: int, optimizer: Optimizer | None) -> None:
+        """Take the norm of every parameter's gradient as it stands now, without the loss scale."""
         gradients = [p.grad for p in self._parameters]
         present = [g for g in gradients if g is not None]
         if not present:
@@ -36,6 +38,7 @@ class GradientProbe:
             torch.stack(norms, out=row)
         else:
             row.zero_().index_copy_(0, self._places([g is not None for g in gradients], row), torch.stack(norms))
+        unscaled(row, optimizer)
 
     def _make_channel(self) -> Channel:
         # Made at the first step, when the layers' order is known; of plain numbers, since the writer's
@@ -55,6 +58,7 @@ class GradientProbe:
 def _decoded(places: list[int], layers: int, norms: NDArray[np.float32]) -> Signals:
     """`grad_norm` and `layers/grad_norm`: 2-norms over all, and over each layer's, parameters' gradients.
 
+    `fisher_trace` is the squared norm: the trace of the empirical Fisher matrix of the batch's mean gradient.
     `places` holds each parameter's layer; a layer without gradients has 0.
     """
     squares = norms.astype(np.float64) ** 2
@@ -62,6 +66,7 @@ def _decoded(places: list[int], layers: int, norms: NDArray[np.float32]) -> Sign
     np.add.at(of_layers, places, squares.T)
     return {
         GRAD_NORM: np.sqrt(squares.sum(axis=1)),
+        "fisher_trace": squares.sum(axis=1),
         LAYER_GRAD_NORM: np.sqrt(of_layers.T).astype(np.float32),
     }
 
