@@ -6,7 +6,8 @@ the log is escaped: by the template, in the figures' labels, and in the figures'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -17,20 +18,22 @@ from markupsafe import Markup
 
 from diagnose.diagnosis import Diagnosis
 from diagnose.findings import Severity
-from diagnose.reports.headline import headline, verdict
+from diagnose.logs.printable import printable
+from diagnose.reports.headline import headline, verdict, without_changes
 from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
-from diagnose.reports.titles import title_of
+from diagnose.reports.titles import layers_of, title_of
+from diagnose.run import Setup
 from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
 
 CURVE_HEIGHT, LOSS_HEIGHT = 240, 380  # pixels
 ROW_HEIGHT, HEATMAP_FRAME = 22, 90  # pixels of a heat map's layer, and around the map
-TALLEST_HEATMAP = 900
+LOWEST_HEATMAP, TALLEST_HEATMAP = 190, 900  # lower, and the colour scale's numbers run into each other
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure in both themes, as JSON that may stand inside a script element."""
+    """A figure in light, and what is different in dark, as JSON that may stand inside a script element."""
 
     id: str
     title: str
@@ -41,6 +44,7 @@ class Plot:
 
 def as_html(diagnosis: Diagnosis) -> str:
     """The whole page."""
+    setup = diagnosis.run.setup
     page: str = _template("report.html.jinja").render(
         **_facts(diagnosis),
         css=Markup(_text("report.css")),  # noqa: S704  our own file
@@ -48,7 +52,9 @@ def as_html(diagnosis: Diagnosis) -> str:
         loss=_loss_plot(diagnosis),
         curves=list(_curve_plots(diagnosis)),
         heatmaps=list(_heatmaps(diagnosis)),
-        setup=diagnosis.run.setup,
+        kind=[str(part["type"]) for part in (setup.model, setup.optimizer) if part.get("type")],
+        setup=list(_setup(setup)),
+        layers=setup.layers,
     )
     return page
 
@@ -63,12 +69,28 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "diagnosis": diagnosis,
         "run": diagnosis.run,
+        "path": printable(diagnosis.run.path),
+        "instead": without_changes(diagnosis),
         "verdict": verdict(diagnosis),
         "headline": headline(diagnosis),
         "ill": [f for f in diagnosis.findings if f.severity is not Severity.INFO],
         "known": [f for f in diagnosis.findings if f.severity is Severity.INFO],
         "moves": moves_of(diagnosis.prescription),
     }
+
+
+def _setup(setup: Setup) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Each part of the set-up that the log holds: its title and its tables."""
+    yield "Config", [setup.config]
+    groups = setup.optimizer.get("groups")
+    tables = [group for group in groups if isinstance(group, Mapping)] if isinstance(groups, list) else []
+    yield _named("Optimizer", setup.optimizer), tables
+    yield _named("Scheduler", setup.scheduler), [setup.scheduler]
+    yield "Environment", [setup.environment]
+
+
+def _named(part: str, told: Mapping[str, Any]) -> str:
+    return f"{part}: {told['type']}" if "type" in told else part
 
 
 def _loss_plot(diagnosis: Diagnosis) -> Plot:
@@ -96,7 +118,7 @@ def _heatmaps(diagnosis: Diagnosis) -> Iterator[Plot]:
     for number, name in enumerate(sorted(diagnosis.run.layer_signals)):
         series = diagnosis.run.per_layer(name)
         if series is not None:
-            height = min(TALLEST_HEATMAP, HEATMAP_FRAME + ROW_HEIGHT * series.values.shape[1])
+            height = max(LOWEST_HEATMAP, min(TALLEST_HEATMAP, HEATMAP_FRAME + ROW_HEIGHT * series.values.shape[1]))
             meaning = SIGNALS[name].meaning if name in SIGNALS else name
             yield _plot(f"map-{number}", meaning[0].upper() + meaning[1:], height, layer_heatmap(diagnosis, name))
 
@@ -105,14 +127,29 @@ def _plot(identity: str, title: str, height: int, figure: Any) -> Plot:
     from diagnose.reports.figures import themed
 
     # Light first: the dark theme changes colours that the light one leaves as they are.
-    light, dark = (_script_json(themed(figure, dark=dark).to_json()) for dark in (False, True))
-    return Plot(identity, title, height, light, dark)
+    light, dark = (json.loads(themed(figure, dark=dark).to_json()) for dark in (False, True))
+    above = int(figure.layout.margin.t or 0)  # the findings' names: they must not eat up the panel
+    return Plot(identity, title, height + above, _script_json(light), _script_json(_differing(light, dark)))
 
 
-def _script_json(text: str) -> Markup:
+def _differing(light: dict[str, Any], dark: dict[str, Any]) -> dict[str, Any]:
+    """The dark figure without what its traces share with the light one: the values need not be there twice."""
+    traces = [
+        {name: value for name, value in trace.items() if value != shared.get(name)}
+        for shared, trace in zip(light["data"], dark["data"], strict=True)
+    ]
+    return {"data": traces, "layout": dark["layout"]}
+
+
+def _script_json(figure: dict[str, Any]) -> Markup:
     """JSON that cannot end the script element it stands in."""
-    harmless = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(harmless.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704  made harmless here
+    harmless = (
+        json.dumps(figure, separators=(",", ":"))
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+    )
+    return Markup(harmless)  # noqa: S704  made harmless here
 
 
 @cache
@@ -124,7 +161,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "percent": percent, "title_of": title_of}
+    environment.filters |= {"shown": shown, "percent": percent, "title_of": title_of, "layers_of": layers_of}
     return environment
 
 

@@ -12,10 +12,10 @@ from rich.text import Text
 from diagnose.diagnosis import Cause, Change, Diagnosis
 from diagnose.findings import Finding, Severity
 from diagnose.logs.printable import printable
-from diagnose.reports.headline import headline, verdict
+from diagnose.reports.headline import headline, verdict, without_changes
 from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
-from diagnose.reports.titles import title_of
+from diagnose.reports.titles import layers_of, title_of
 
 MARKS = {Severity.CRITICAL: "✖", Severity.WARNING: "▲", Severity.INFO: "·", None: "✔"}
 STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "dim", None: "bold green"}
@@ -48,7 +48,7 @@ def _parts(diagnosis: Diagnosis) -> Iterator[RenderableType]:
     if diagnosis.causes:
         likely = [c for c in diagnosis.causes[:SHOWN_CAUSES] if c.probability >= LEAST_SHARE]
         yield _section("Why", [_cause(cause) for cause in likely])
-    if diagnosis.prescription.changes:
+    if not diagnosis.healthy or diagnosis.prescription.changes:
         yield _section("What to change", list(_moves(diagnosis)))
     yield from _asides(diagnosis)
 
@@ -68,7 +68,9 @@ def _finding(finding: Finding) -> RenderableType:
         f"  {finding.severity.value}, {percent(finding.confidence)} sure, steps {first:,}–{last:,}",
     )
     evidence = ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in finding.evidence.items())
-    return Group(head, _indented(Text(finding.summary)), _indented(Text(evidence, style="dim")))
+    layers = f"layers: {layers_of(finding)}" if finding.layers else ""
+    lines = [Text(finding.summary), *(Text(line, style="dim") for line in (evidence, layers) if line)]
+    return Group(head, *map(_indented, lines))
 
 
 def _cause(cause: Cause) -> RenderableType:
@@ -79,19 +81,22 @@ def _cause(cause: Cause) -> RenderableType:
 
 
 def _moves(diagnosis: Diagnosis) -> Iterator[RenderableType]:
+    if not diagnosis.prescription.changes:
+        yield Text(without_changes(diagnosis))
     for number, move in enumerate(moves_of(diagnosis.prescription), start=1):
         yield _change(f"{number}.", move.lead)
         for change in move.coupled:
             yield _indented(_change("└ with it:", change), 3)
     for held in diagnosis.prescription.held_back:
-        yield Text(f"Later, once {held.until} is reached: {held.title.lower()}", style="dim")
+        yield Text(f"Later, once {held.until} is reached: {held.title}", style="dim")
 
 
 def _change(lead: str, change: Change) -> RenderableType:
     head = Text.assemble(
         f"{lead} {change.title}: ", (f"{change.setting}  {shown(change.before)} → {shown(change.after)}", "bold")
     )
-    reason = Text(f"{change.because} [{'; '.join(change.sources)}]", style="dim")
+    sources = f" [{'; '.join(change.sources)}]" if change.sources else ""
+    reason = Text(f"{change.because}{sources}", style="dim")
     watch = Text(f"Watch: {change.watch}", style="dim")
     return Group(head, *(_indented(line, 3) for line in ((reason, watch) if change.watch else (reason,))))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ class ClippingTap:
     2-norms over parameters of this model are passed on.
     """
 
-    _open: weakref.WeakSet[ClippingTap] = weakref.WeakSet()
-    _originals: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+    _open: ClassVar[weakref.WeakSet[ClippingTap]] = weakref.WeakSet()
+    _originals: ClassVar[tuple[Callable[..., Any], Callable[..., Any]] | None] = None
 
     def __init__(self, layers: LayerTable, listener: Listener) -> None:
         self._own = {id(parameter) for parameter in layers.parameters}

@@ -38,19 +38,11 @@ class PrecisionProbe:
         vars(self._scaler).pop("step", None)
 
     def measure(self, step: int, optimizer: Optimizer) -> None:
-        """Write `loss_scale` and `skipped_steps`; called when the optimizer steps."""
+        """Write `loss_scale` and `skipped_steps`; called when the optimizer steps, or would have."""
         self._stepped = True
         found = getattr(optimizer, "found_inf", None)
         if isinstance(found, Tensor):  # a fused optimizer: whether it skips is known on the device alone
             self._skipped = self._skipped + (found > 0).float().reshape(())
-        self._write(step)
-
-    def skipped(self, step: int) -> None:
-        """Write them for a step that the scaler left out."""
-        self._skipped = self._skipped + 1.0
-        self._write(step)
-
-    def _write(self, step: int) -> None:
         scale = self._scaler._scale
         if scale is not None:
             self._stream.add(step, "loss_scale", scale.reshape(()))
@@ -60,6 +52,7 @@ class PrecisionProbe:
         self._stepped = False
         returned = self._step(optimizer, *arguments, **keywords)
         if optimizer is self._optimizer() and not self._stepped and self._scaler.is_enabled():
+            self._skipped = self._skipped + 1.0
             self._on_skip()
         return returned
 

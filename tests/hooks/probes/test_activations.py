@@ -143,3 +143,61 @@ def test_a_layer_that_does_not_run_is_unknown_and_not_what_it_was_before(tmp_pat
     assert np.isfinite(seen[:, 0]).all()
     assert np.isnan(seen[1::2, 1]).all()
     assert np.isfinite(seen[::2, 1]).all()
+
+
+def signals(run_dir):
+    run = diagnose.load(run_dir)
+    return {n: dict(zip(run.layer_names, s.values[0], strict=True)) for n, s in run.layer_signals.items()}
+
+
+class WithFunctions(nn.Module):
+    """The same network as below with functions for activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(6, 50), nn.Linear(50, 50), nn.Linear(50, 2)
+
+    def forward(self, x):
+        return self.c(torch.tanh(self.b(torch.relu(self.a(x)))))
+
+
+@pytest.mark.parametrize("functions", [False, True])
+def test_zeros_after_an_activation_are_told_whether_it_is_a_module_or_a_function(functions, tmp_path):
+    torch.manual_seed(0)
+    plain = WithFunctions()
+    modules = nn.Sequential(plain.a, nn.ReLU(), plain.b, nn.Tanh(), plain.c)
+    model = plain if functions else modules
+    x = torch.randn(40, 6)
+    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path):
+        model(x)
+    zeros = list(signals(tmp_path)["layers/zero_fraction"].values())
+    assert np.isclose(zeros[0], (torch.relu(plain.a(x)) == 0).float().mean(), atol=1e-6)
+    assert zeros[1] == 0 and np.isnan(zeros[2])
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "share"), [("Tanh", 1e3, 1), ("Tanh", 1e-3, 0), ("Sigmoid", 1e3, 1), ("Sigmoid", 1e-3, 0)]
+)
+def test_saturation_is_told_for_activations_with_flat_ends(activation, scale, share, tmp_path):
+    model = nn.Sequential(nn.Linear(6, 50, bias=False), getattr(nn, activation)(), nn.Linear(50, 2))
+    model[0].weight.data.mul_(scale)
+    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path):
+        model(torch.randn(40, 6))
+    saturated = signals(tmp_path)["layers/saturated_fraction"]
+    assert abs(saturated["0"] - share) < 0.05 and np.isnan(saturated["2"])
+
+
+def test_non_finite_values_are_counted_in_the_layer_that_made_them(tmp_path):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].bias.data[0] = torch.inf
+    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path):
+        model(torch.randn(8, 4))
+    assert list(signals(tmp_path)["layers/nonfinite"].values()) == [0, 8, 32]
+
+
+def test_the_mean_is_the_mean(tmp_path):
+    model = nn.Linear(4, 4)
+    x = torch.randn(8, 4)
+    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path):
+        output = model(x)
+    assert np.isclose(signals(tmp_path)["layers/activation_mean"]["Linear"], output.mean().item(), rtol=1e-5)

@@ -1,0 +1,63 @@
+"""The norm before clipping, however clipping was imported, and nothing left behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad, clip_grad_norm_
+
+import diagnose
+
+
+def test_both_norms_are_logged_where_torch_clips(training, tmp_path):
+    expected = []
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+        for _ in range(5):
+            training.optimizer.zero_grad()
+            training.loss().backward()
+            expected.append(float(clip_grad_norm_(training.model.parameters(), 0.01)))
+            training.optimizer.step()
+    run = diagnose.load(tmp_path)
+    assert np.allclose(run.scalars["grad_norm_unclipped"].values, expected, rtol=1e-6)
+    assert np.allclose(run.scalars["grad_norm"].values, 0.01, rtol=1e-3)
+
+
+def test_another_models_clipping_and_other_norms_are_not_ours(training, new_training, tmp_path):
+    other = new_training(seed=1)
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+        other.loss().backward()
+        clip_grad_norm_(other.model.parameters(), 1.0)
+        training.loss().backward()
+        clip_grad_norm_(training.model.parameters(), 1.0, norm_type=float("inf"))
+        training.optimizer.step()
+    assert "grad_norm_unclipped" not in diagnose.load(tmp_path).scalars
+
+
+def test_clipping_gives_the_same_result_and_is_put_back(training, tmp_path):
+    inner = clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_
+    training.loss().backward()
+    gradient = [p.grad.clone() for p in training.model.parameters()]
+    plain = clip_grad_norm_(training.model.parameters(), 0.5)
+    clipped = [p.grad.clone() for p in training.model.parameters()]
+    for parameter, original in zip(training.model.parameters(), gradient, strict=True):
+        parameter.grad = original
+    first = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "a")
+    second = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "b")
+    assert torch.equal(clip_grad_norm_(training.model.parameters(), 0.5), plain)
+    assert all(torch.equal(p.grad, c) for p, c in zip(training.model.parameters(), clipped, strict=True))
+    first.close()
+    assert clip_grad._get_total_norm is not inner[0]
+    second.close()
+    assert (clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_) == inner
+
+
+@pytest.mark.parametrize(
+    "parameters", [lambda m: m.weight, lambda m: [m.weight], lambda m: iter([m.weight]), lambda m: []]
+)
+def test_whatever_may_be_clipped_may_be_clipped(parameters, tmp_path):
+    model = nn.Linear(3, 1)
+    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path):
+        model(torch.randn(4, 3)).sum().backward()
+        clip_grad_norm_(parameters(model), 1.0)

@@ -1,0 +1,73 @@
+"""Mixed precision: true norms under a gradient scaler, its scale, and the steps it skips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import diagnose
+
+
+def scaled_training(training, scaler, run_dir, steps, *, unscale=False, broken=()):
+    """Losses of `steps` scaled steps; the gradients of the steps in `broken` are infinite."""
+    losses = []
+    with diagnose.attach(
+        training.model, training.optimizer, scaler=scaler, criterion=training.criterion, run_dir=run_dir
+    ):
+        for step in range(1, steps + 1):
+            training.optimizer.zero_grad()
+            loss = training.loss()
+            scaler.scale(loss).backward()
+            if step in broken:
+                training.model[0].weight.grad[0, 0] = torch.inf
+            if unscale:
+                scaler.unscale_(training.optimizer)
+            scaler.step(training.optimizer)
+            scaler.update()
+            losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("unscale", [False, True])
+def test_gradient_norms_are_those_without_the_scale(new_training, tmp_path, fused, unscale):
+    plain, scaled = new_training(), new_training()
+    for training in (plain, scaled):
+        training.optimizer = torch.optim.SGD(training.model.parameters(), lr=0.05, fused=fused)
+    with diagnose.attach(plain.model, plain.optimizer, run_dir=tmp_path / "plain"):
+        for _ in range(8):
+            plain.optimizer.zero_grad()
+            plain.loss().backward()
+            plain.optimizer.step()
+    scaled_training(scaled, torch.amp.GradScaler("cpu", init_scale=1024.0), tmp_path / "scaled", 8, unscale=unscale)
+    expected, seen = (diagnose.load(tmp_path / name).scalars["grad_norm"].values for name in ("plain", "scaled"))
+    assert np.allclose(seen, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_skipped_steps_are_steps_and_are_counted(training, tmp_path, fused):
+    training.optimizer = torch.optim.SGD(training.model.parameters(), lr=0.05, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    losses = scaled_training(training, scaler, tmp_path, 10, broken=(4, 7))
+    run = diagnose.load(tmp_path)
+    assert np.allclose(run.scalars["loss/train"].values, losses, rtol=1e-6)
+    assert run.scalars["skipped_steps"].values.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert run.scalars["loss_scale"].values.tolist() == [1024] * 4 + [512] * 3 + [256] * 3
+    assert [not np.isfinite(v) for v in run.scalars["grad_norm"].values] == [s in (4, 7) for s in range(1, 11)]
+
+
+def test_steps_that_scaling_skips_make_no_run_ill(training, tmp_path):
+    scaled_training(training, torch.amp.GradScaler("cpu", init_scale=1024.0), tmp_path, 60, broken=(1, 2, 30))
+    assert diagnose.examine(tmp_path).healthy
+
+
+def test_the_scaler_gets_its_own_method_back(training, tmp_path):
+    scaler = torch.amp.GradScaler("cpu")
+    scaled_training(training, scaler, tmp_path, 2)
+    assert "step" not in vars(scaler)
+
+
+def test_a_scaler_that_is_switched_off_changes_nothing(training, tmp_path):
+    scaled_training(training, torch.amp.GradScaler("cpu", enabled=False), tmp_path, 5)
+    assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 5
