@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 logger = logging.getLogger("diagnose")
 
 
@@ -39,7 +41,12 @@ class Hook:
         self._work = work
 
     def __call__(self, *arguments: Any, **keywords: Any) -> None:
-        """Run the guarded work; returns None, so that inputs and outputs stay as they are."""
+        """Run the guarded work; returns None, so that inputs and outputs stay as they are.
+
+        Inside a compiled model there is nothing to see, and a hook must not break its graph.
+        """
+        if torch.compiler.is_compiling():
+            return
         self._guard.run(self._name, self._work, *arguments, *keywords.values())
 
     def __reduce__(self) -> tuple[type[_Empty], tuple[()]]:

@@ -103,6 +103,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model = inner
 
 
+def is_compiled(model: nn.Module) -> bool:
+    """Whether the model's forward runs as a compiled graph."""
+    inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) else model
+    return hasattr(inner, "_orig_mod") or inner._compiled_call_impl is not None
+
+
 def first_tensor(output: Any) -> Tensor | None:
     """The first tensor of a module's output, also in tuples, lists and mappings; None where there is none."""
     return next(_tensors(output), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import weakref
@@ -24,7 +25,7 @@ from diagnose.hooks import arguments
 from diagnose.hooks.cadence import Cadence, cadence_of
 from diagnose.hooks.description import setup_of
 from diagnose.hooks.guard import Guard, Hook
-from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, unwrapped
+from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, is_compiled, unwrapped
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.clipping import ClippingTap
 from diagnose.hooks.probes.gradients import GradientProbe
@@ -109,6 +110,7 @@ class Monitor:
         self._samples = 0  # of the open step, all its micro-batches together
         self._order: ForwardOrder | None = None
         self._guard = Guard()
+        self._compiled = is_compiled(model)  # its layers' hooks would not run
         self._layers = LayerTable(unwrapped(model))
         self._watch = Watch(os.fspath(run_dir), halt_on)
         # The stream lives on a thread of its own and must not hold the monitor, and so the model, alive.
@@ -117,8 +119,8 @@ class Monitor:
         self._gradients = GradientProbe(self._layers, self._stream)
         self._activations = ActivationProbe(self._layers, self._stream, self._guard)
         self._updates = UpdateProbe(self._layers, self._stream)
-        self._noise = NoiseProbe(self._layers, self._stream, lambda: float(self._samples))
-        self._losses = LossProbe(model, self._stream, self._current_step)
+        self._noise = NoiseProbe(self._layers, self._stream, self._batch_size)
+        self._losses = LossProbe(model, self._stream, self._open_step, self._current_step)
         self._precision = self._precision_probe(described_by[1])
         self._clipping = ClippingTap(self._layers, partial(self._guard.run, "clipping", self._clipped))
         self._handles: list[RemovableHandle] = []
@@ -182,10 +184,11 @@ class Monitor:
             return
         first_micro_batch = not self._step_open
         self._open_step()
-        if first_micro_batch and self._step == 1:
-            self._order = ForwardOrder(self._layers.model)
-        if first_micro_batch and self._cadence.due("activations", self._step):
-            self._activations.begin()
+        if first_micro_batch and not self._compiled:
+            if self._step == 1:
+                self._order = ForwardOrder(self._layers.model)
+            if self._cadence.due("activations", self._step):
+                self._activations.begin()
         batch = first_tensor(inputs)
         self._samples += batch.shape[0] if batch is not None and batch.dim() else 0
 
@@ -217,12 +220,14 @@ class Monitor:
         for number, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
             self._stream.add(self._step, f"lr/group{number}", group["lr"])
 
-    def _open_step(self) -> None:
+    def _open_step(self) -> int:
+        """Begin the next step unless one is open: whatever comes first of forward, loss, clipping and step."""
         if not self._step_open:
             self._step += 1
             self._step_open = True
             self._samples = 0
             self._stream.step_done(self._step)
+        return self._step
 
     def _close_step(self, *_: Any) -> None:
         """The optimizer has stepped: tell what was found meanwhile. The only place that may raise."""
@@ -258,6 +263,11 @@ class Monitor:
         if not isinstance(scaler, GradScaler):
             return None
         return PrecisionProbe(scaler, lambda: self._optimizer, self._stream, self._skipped_step)
+
+    def _batch_size(self) -> float:
+        """Samples of the open step as the model's forward saw them, else as the config tells, else NaN."""
+        told = self._described_by[2].get("batch_size")
+        return float(self._samples or (told if isinstance(told, int | float) else math.nan))
 
     def _current_step(self) -> int:
         return max(self._step, 1)

@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnose.hooks.writer import StepValues, Writer
-from diagnose.logs.writing import EventFile
+from diagnose.hooks.writer import StepValues, writer_for
 
 ROWS = 128  # rows that the rings hold: the black box of the last steps
 FLUSH_ROWS = 50
@@ -106,7 +105,7 @@ class Stream:
     """
 
     def __init__(self, directory: Path, device: torch.device, observe: Callable[[list[StepValues]], None]) -> None:
-        self._writer = Writer(EventFile(directory), observe)
+        self._writer = writer_for(directory, observe)
         self._device = device
         self._rings: dict[Channel, Tensor] = {}
         self._places: dict[Channel, tuple[Tensor, ...]] = {}

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch.distributed as dist
 from numpy.typing import NDArray
 
 from diagnose.logs import layout
@@ -34,6 +36,16 @@ class StepValues:
     vectors: dict[str, NDArray[np.float32]]
 
 
+def writer_for(directory: Path, observe: Callable[[list[StepValues]], None]) -> Writer | Discard:
+    """A writer to a new event file; under distributed training on rank 0 alone, since all ranks share the directory.
+
+    Raises `OSError` where the directory cannot be written.
+    """
+    if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
+        return Discard()
+    return Writer(EventFile(directory), observe)
+
+
 class Block(Protocol):
     """Steps on their way to the log: `values` may wait for a copy from the device."""
 
@@ -42,6 +54,23 @@ class Block(Protocol):
 
     def values(self) -> list[StepValues]:
         """The steps' values."""
+
+
+class Discard:
+    """Writes nothing: what the ranks beside rank 0 have for a writer."""
+
+    def __init__(self) -> None:
+        self.open = True
+
+    def put_setup(self, setup_json: str, wall_time: float) -> None:
+        """Leave it to rank 0."""
+
+    def put(self, block: Block) -> None:
+        """Leave it to rank 0."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+        self.open = False
 
 
 class Writer:

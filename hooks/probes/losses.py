@@ -16,10 +16,11 @@ from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 class LossProbe:
     """Sees losses go by; each counts with its number of samples, so that a short last batch counts less."""
 
-    def __init__(self, model: nn.Module, stream: Stream, step: Callable[[], int]) -> None:
+    def __init__(self, model: nn.Module, stream: Stream, opened: Callable[[], int], latest: Callable[[], int]) -> None:
         self._model = model
         self._stream = stream
-        self._step = step
+        self._opened = opened  # the step that a training loss belongs to
+        self._latest = latest  # the step that an evaluation comes after
 
     def from_criterion(self, _criterion: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """Take the output of a loss module; one that reduces nothing is averaged."""
@@ -37,7 +38,7 @@ class LossProbe:
         training = self._model.training and torch.is_grad_enabled()
         value = loss.detach()
         self._stream.add(
-            self._step(),
+            self._opened() if training else self._latest(),
             TRAIN_LOSS if training else VALIDATION_LOSS,
             value if value.dim() == 0 else value.mean(),
             weight=float(samples),
