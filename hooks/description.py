@@ -33,8 +33,8 @@ def setup_of(
         scheduler=_scheduler(scheduler),
         model={
             "type": type(layers.model).__name__,
-            "parameters": sum(p.numel() for p in layers.parameters),
-            "trainable_parameters": sum(p.numel() for p in layers.parameters if p.requires_grad),
+            "parameters": sum(map(_size, layers.parameters)),
+            "trainable_parameters": sum(_size(p) for p in layers.parameters if p.requires_grad),
         },
         modules=dict(leaves),
         layers=tuple(_layer(name, module, layers) for name, module in layers.modules),
@@ -89,11 +89,16 @@ def _layer(name: str, module: nn.Module, layers: LayerTable) -> Layer:
     return Layer(
         name=name or type(module).__name__,
         type=type(module).__name__,
-        parameters=sum(p.numel() for p in own if not nn.parameter.is_lazy(p)),
+        parameters=sum(map(_size, own)),
         trainable=any(p.requires_grad for p in own),
         activation=layers.activations.get(name, ""),
         init=_weight_statistics(module),
     )
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """Number of values; 0 while a lazy module does not know it yet."""
+    return 0 if nn.parameter.is_lazy(parameter) else parameter.numel()
 
 
 def _weight_statistics(module: nn.Module) -> dict[str, float]:

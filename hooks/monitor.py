@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import queue
 import weakref
@@ -142,7 +143,7 @@ class Monitor:
         the values land on that same step; what one step gets several times is averaged.
         """
         for name, value in values.items():
-            self._guard.run(f"log({name}=…)", self._log_one, step, f"{name}/{split}", value)
+            self._guard.run(f"log({name}=…)", self._log_one, step, split, name, value)
 
     def close(self) -> None:
         """Remove all hooks, write what is left and close the log; safe to call twice."""
@@ -272,11 +273,16 @@ class Monitor:
     def _current_step(self) -> int:
         return max(self._step, 1)
 
-    def _log_one(self, step: int | None, name: str, value: Tensor | float) -> None:
+    def _log_one(self, step: int | None, split: str, name: str, value: Tensor | float) -> None:
+        if split not in {"train", "validation"}:
+            raise ValueError(f"split is “train” or “validation”, not {split!r}")
+        at = self._current_step() if step is None else operator.index(step)
+        if at < 0:
+            raise ValueError(f"a step is 0 or more, not {at}")
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"expected one number, got a tensor of shape {tuple(value.shape)}")
         number = value.detach().reshape(()) if isinstance(value, Tensor) else float(value)
-        self._stream.add(self._current_step() if step is None else step, name, number)
+        self._stream.add(at, f"{name}/{split}", number)
 
     def _describe(self) -> None:
         """Write the set-up: at attach, and again once the forward order or the optimizer is known."""

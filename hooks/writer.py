@@ -149,9 +149,11 @@ class Writer:
             return
         try:
             write()
-        except (OSError, ValueError) as error:  # ValueError: the file was closed under us, or a number is no float
-            self._failed = isinstance(error, OSError)
-            self._drop(steps, f"the log cannot be written ({error})")
+        except OSError as error:
+            self._failed = True
+            self._drop(steps, f"the log cannot be written ({error.strerror})")
+        except Exception as error:  # noqa: BLE001  one block that cannot be written must not end the thread
+            self._drop(steps, f"they could not be written ({type(error).__name__}: {error})")
 
     def _drop(self, steps: int, why: str) -> None:
         if not self.dropped:

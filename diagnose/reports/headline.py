@@ -6,8 +6,10 @@ from diagnose.diagnosis import Diagnosis
 from diagnose.findings import Severity
 from diagnose.reports.numbers import percent, shown
 from diagnose.reports.titles import title_of
+from diagnose.run import Run, Series
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
+REACHES = 0.9  # of the run's steps: a loss logged up to there speaks for the whole run
 WORDS = {Severity.CRITICAL: "Critical", Severity.WARNING: "Warning", Severity.INFO: "Healthy", None: "Healthy"}
 
 
@@ -30,13 +32,25 @@ def headline(diagnosis: Diagnosis) -> str:
 
 
 def _fall(diagnosis: Diagnosis) -> str:
-    loss = diagnosis.run.scalar(TRAIN_LOSS) or diagnosis.run.scalar(VALIDATION_LOSS)
-    if loss is None or not len(loss.finite):
+    run = diagnosis.run
+    told = _furthest_loss(run)
+    if told is None:
         return "No symptom was found."
-    first, last = float(loss.finite.values[0]), float(loss.finite.values[-1])
-    verb = "fell" if last < first else "went"
-    name = "training loss" if diagnosis.run.scalar(TRAIN_LOSS) is not None else "validation loss"
-    return f"The {name} {verb} from {shown(first)} to {shown(last)} over {diagnosis.run.steps:,} steps."
+    name, loss = told
+    first, last, end = float(loss.values[0]), float(loss.values[-1]), int(loss.steps[-1])
+    over = f"over {run.steps:,} steps" if end >= REACHES * run.steps else f"up to step {end:,} of {run.steps:,}"
+    return f"The {name} {'fell' if last < first else 'went'} from {shown(first)} to {shown(last)} {over}."
+
+
+def _furthest_loss(run: Run) -> tuple[str, Series] | None:
+    """The training loss where it was logged to the end, else the loss that was logged longest."""
+    logged = [
+        (name, series.finite)
+        for name, signal in (("training loss", TRAIN_LOSS), ("validation loss", VALIDATION_LOSS))
+        if (series := run.scalar(signal)) is not None and len(series.finite)
+    ]
+    whole = [told for told in logged if told[1].steps[-1] >= REACHES * run.steps]
+    return whole[0] if whole else max(logged, key=lambda told: int(told[1].steps[-1]), default=None)
 
 
 def without_changes(diagnosis: Diagnosis) -> str:

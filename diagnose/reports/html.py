@@ -54,6 +54,7 @@ def as_html(diagnosis: Diagnosis) -> str:
         heatmaps=list(_heatmaps(diagnosis)),
         kind=[str(part["type"]) for part in (setup.model, setup.optimizer) if part.get("type")],
         setup=list(_setup(setup)),
+        model=_named("Model", setup.model),
         layers=setup.layers,
     )
     return page

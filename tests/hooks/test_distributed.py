@@ -16,7 +16,7 @@ import diagnose
 STEPS = 12
 
 
-def train(rank: int, port: int, run_dir: str) -> None:
+def train(rank, port, run_dir):
     """One of two ranks of a DDP training on gloo."""
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)

@@ -6,10 +6,13 @@ import copy
 import gc
 import logging
 import pickle
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -306,8 +309,11 @@ def test_what_cannot_be_logged_is_told_once_and_training_goes_on(training, tmp_p
         for _ in range(3):
             training.step()
             monitor.log(logits=torch.zeros(3), name="text", loss=1.0)
+        monitor.log(split="test", a=1.0)
+        monitor.log(step="7", b=1.0)
+        monitor.log(step=-1, c=1.0)
     warnings = [r.getMessage() for r in caplog.records]
-    assert len(warnings) == 2 and "log(logits=…)" in warnings[0] and "log(name=…)" in warnings[1]
+    assert len(warnings) == 5 and "log(logits=…)" in warnings[0] and "log(name=…)" in warnings[1]
     assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 3
 
 
@@ -370,3 +376,80 @@ def test_a_disk_that_fails_costs_the_log_and_not_the_training(training, tmp_path
     with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
         assert len(training.run(200)) == 200
     assert caplog.text.count("steps are missing from the log") == 1
+
+
+def test_lazy_modules_are_described_once_they_know_their_size(tmp_path):
+    model = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 2))
+    with diagnose.attach(model, run_dir=tmp_path):
+        model(torch.randn(6, 4))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(6, 4)).sum().backward()
+            optimizer.step()
+    run = diagnose.load(tmp_path)
+    assert [layer.parameters for layer in run.setup.layers] == [40, 18]
+    assert len(run.scalars["grad_norm"]) == 3
+
+
+def test_a_closure_that_is_called_several_times_is_one_step(training, tmp_path):
+    optimizer = torch.optim.LBFGS(training.model.parameters(), max_iter=4)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = training.loss()
+        loss.backward()
+        return loss
+
+    with diagnose.attach(training.model, optimizer, criterion=training.criterion, run_dir=tmp_path):
+        for _ in range(5):
+            optimizer.step(closure)
+    assert diagnose.load(tmp_path).scalars["loss/train"].steps.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_run_dir_that_is_deleted_costs_nothing_but_the_log(training, tmp_path):
+    run_dir = tmp_path / "run"
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=run_dir):
+        shutil.rmtree(run_dir)
+        assert len(training.run(120)) == 120
+
+
+def test_a_forward_that_fails_in_the_middle_leaves_no_hook_behind(tmp_path):
+    class Fails(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.broken = nn.Linear(4, 4), True
+
+        def forward(self, x):
+            x = self.layer(x)
+            if self.broken:
+                raise RuntimeError("the user's own")
+            return x
+
+    model = Fails()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with diagnose.attach(model, optimizer, run_dir=tmp_path):
+        with pytest.raises(RuntimeError, match="the user's own"):
+            model(torch.randn(2, 4))
+        model.broken = False
+        for _ in range(12):
+            optimizer.zero_grad()
+            model(torch.randn(6, 4)).sum().backward()
+            optimizer.step()
+        assert not model.layer._forward_hooks
+    assert len(diagnose.load(tmp_path).scalars["grad_norm"]) == 12
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGKILL"])
+def test_a_process_that_is_killed_leaves_a_log_that_reads_up_to_its_last_flush(tmp_path, ending):
+    script = textwrap.dedent(SCRIPT).format(run_dir=str(tmp_path), ending="").replace("range(9)", "iter(int, 1)")
+    process = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and sum(p.stat().st_size for p in tmp_path.iterdir()) < 20_000:
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, ending))
+    process.wait(10)
+    run = diagnose.load(tmp_path)
+    assert len(run.scalars["loss/train"]) >= 40
+    assert not run.closed
+    assert diagnose.examine(run) is not None

@@ -6,6 +6,7 @@ import json
 from importlib.resources import files
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +110,16 @@ def test_whatever_a_diagnosis_holds_it_can_be_printed(diagnosis):
     as_text(diagnosis)
     diagnosis.to_markdown()
     assert "<script" not in diagnosis._repr_html_()
+
+
+def test_numbers_of_numpy_and_switches_become_plain_json(ill):
+    evidence = {"single": np.float32(0.5), "count": np.int64(3), "lost": np.float32("nan"), "seen": True}
+    told = check(ill(evidence=evidence))
+    assert told["findings"][0]["evidence"] == {"single": 0.5, "count": 3, "lost": None, "seen": True}
+
+
+def test_a_path_that_is_no_text_still_gives_every_report(ill):
+    diagnosis = ill(path="runs/caf\udce9")
+    check(diagnosis)
+    for report in (diagnosis.to_markdown(), diagnosis.to_html(), diagnosis._repr_html_()):
+        assert "runs/caf" in report.encode().decode()

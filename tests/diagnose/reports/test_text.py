@@ -69,3 +69,23 @@ def test_markdown_tables_have_as_many_cells_in_every_row(demo_runs, hostile):
     for diagnosis in (hostile, diagnose.examine(demo_runs["diverging"])):
         rows = [line for line in diagnosis.to_markdown().splitlines() if line.startswith("|")]
         assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+
+
+def test_no_change_is_left_out_however_it_is_coupled(chained):
+    for text in (as_text(chained), chained.to_markdown(), chained.to_html(), chained._repr_html_()):
+        places = [text.index(f"Title of {name}") for name in ("first", "second", "third", "fourth")]
+        assert places == sorted(places)
+    lines = as_text(chained).splitlines()
+    assert [line.split()[0] for line in lines if "Title of" in line] == ["1.", "└", "└", "2."]
+
+
+def test_an_ill_run_without_changes_is_not_told_to_keep_its_settings(waiting):
+    for text in (as_text(waiting), waiting.to_markdown(), waiting.to_html(), waiting._repr_html_()):
+        assert "Keep these settings" not in text
+        assert "Later, once stability is reached: Average the weights" in text.replace("later", "Later")
+    assert "does not tell enough to name a change" in as_text(waiting)
+
+
+def test_of_many_layers_the_first_are_named_and_the_others_counted(ill):
+    text = as_text(ill(layers=tuple(f"block{n}" for n in range(1500))), 200)
+    assert "block0, block1" in text and "block11 and 1,488 more" in text
