@@ -2,8 +2,8 @@
 
 Three figures, because wall time alone cannot show less than its own noise:
 - self time: what is spent inside our hooks and calls on the training's thread, as a share of the plain step;
-- wall ratio: blocks of watched and plain steps in turn, the median of the blocks' ratios, with the same
-  for plain against plain (A/A) beside it;
+- wall ratio: three equal trainings, one of them watched, in blocks in turn; the median of the blocks'
+  ratios, with the same for plain against plain (A/A) beside it;
 - CPU ratio: the whole process's CPU time, our background thread included.
 """
 
@@ -70,28 +70,29 @@ def watched(workload: Workload, **settings) -> diagnose.Monitor:
 
 
 def compare(make: Callable[[], Workload], seconds: float) -> dict[str, float]:
-    """Plain, plain again and watched in interleaved blocks of about a quarter of a second."""
-    workload = make()
-    step_s = statistics.median(block(workload.step, 1)[0] for _ in range(10))
+    """Three equal trainings, the third one watched, in turn in blocks of about a quarter of a second."""
+    plain, other, seen = make(), make(), make()
+    step_s = statistics.median(block(plain.step, 1)[0] for _ in range(10))
     steps = max(1, round(0.25 / step_s))
     rounds = max(6, round(seconds / (3 * steps * step_s)))
+    monitor = watched(seen)
+    for workload in (plain, other, seen):
+        block(workload.step, 60)  # past the first steps, which trace and describe
     ratios: dict[str, list[float]] = {"aa": [], "wall": [], "cpu": []}
     plain_s, self_s = [], []
     for _ in range(rounds):
-        first = block(workload.step, steps)
-        monitor = watched(workload)
-        block(workload.step, 2)  # the first steps trace the forward order
+        first = block(plain.step, steps)
         with SelfTime().measured() as ours:
-            seen = block(workload.step, steps)
-        monitor.close()
-        shutil.rmtree(monitor.run_dir)
-        again = block(workload.step, steps)
+            watched_block = block(seen.step, steps)
+        again = block(other.step, steps)
         middle = (first[0] + again[0]) / 2
         ratios["aa"].append(again[0] / first[0])
-        ratios["wall"].append(seen[0] / middle)
-        ratios["cpu"].append(2 * seen[1] / (first[1] + again[1]))
+        ratios["wall"].append(watched_block[0] / middle)
+        ratios["cpu"].append(2 * watched_block[1] / (first[1] + again[1]))
         plain_s.append(middle / steps)
         self_s.append(ours.seconds / steps)
+    monitor.close()
+    shutil.rmtree(monitor.run_dir)
     return {
         "step_ms": 1e3 * statistics.median(plain_s),
         "self_percent": 100 * statistics.median(self_s) / statistics.median(plain_s),

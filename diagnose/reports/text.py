@@ -104,8 +104,12 @@ def _change(lead: str, change: Change) -> RenderableType:
 def _asides(diagnosis: Diagnosis) -> Iterator[RenderableType]:
     """What is worth knowing but no illness."""
     known = [f.summary for f in diagnosis.findings if f.severity is Severity.INFO]
-    missing = [f"{name}: would have told {told}." for name, told in diagnosis.missing.items()]
-    for title, lines in (("Worth knowing", known), ("Not logged", missing), ("About the log", diagnosis.run.notes)):
+    missing = [f"{name}: {told}" for name, told in diagnosis.missing.items()]
+    for title, lines in (
+        ("Worth knowing", known),
+        ("Not logged, and what it would have told", missing),
+        ("About the log", diagnosis.run.notes),
+    ):
         if lines:
             yield _section(title, [Text(f"· {line}", style="dim") for line in lines])
     yield Text()

@@ -46,7 +46,9 @@ def test_a_foreign_log_is_told_what_its_missing_signals_would_have_told(tmp_path
         for step in range(50):
             writer.add_scalar("train_loss", 1 / (step + 1), step)
     text = as_text(diagnose.examine(tmp_path), 200)
-    assert "loss/validation: would have told whether the model overfits" in text
+    assert "Not logged, and what it would have told" in text
+    assert "loss/validation: whether the model overfits" in text
+    assert len(as_text(diagnose.examine(tmp_path), 100).splitlines()) < 15
 
 
 def test_markup_in_the_log_is_printed_and_not_obeyed(hostile):
