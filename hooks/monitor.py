@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from diagnose.errors import InvalidArgumentError, TrainingHalted
 from diagnose.findings import Finding
 from diagnose.hooks import arguments
-from diagnose.hooks.cadence import Cadence, cadence_of
+from diagnose.hooks.cadence import Cadence, Timetable, timetable_of
 from diagnose.hooks.description import setup_of
 from diagnose.hooks.guard import Guard, Hook
 from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, is_compiled, unwrapped
@@ -36,7 +36,7 @@ from diagnose.hooks.probes.precision import PrecisionProbe
 from diagnose.hooks.probes.updates import UpdateProbe
 from diagnose.hooks.stream import Stream
 from diagnose.hooks.watch import Watch
-from diagnose.logs import setup_text
+from diagnose.logs import layout, setup_text
 
 
 def attach(
@@ -74,7 +74,7 @@ def attach(
             criterion=criterion,
             described_by=(scheduler, scaler, dict(config or {})),
             run_dir=directory,
-            cadence=cadence_of(cadence),
+            timetable=timetable_of(cadence),
             on_finding=on_finding,
             halt_on=halting,
         )
@@ -95,7 +95,7 @@ class Monitor:
         criterion: nn.Module | None,
         described_by: tuple[object, object, Mapping[str, Any]],  # scheduler, scaler, config
         run_dir: Path,
-        cadence: Cadence,
+        timetable: Timetable,
         on_finding: Callable[[Finding], None] | None,
         halt_on: frozenset[str],
     ) -> None:
@@ -103,7 +103,7 @@ class Monitor:
         self._model = model
         self._optimizer: Optimizer | None = None
         self._described_by = described_by
-        self._cadence = cadence
+        self._timetable = timetable
         self._on_finding = on_finding
         self._halt_on = halt_on
         self._step = 0  # the step that is open, or was completed last; the first is 1
@@ -188,8 +188,9 @@ class Monitor:
         if first_micro_batch and not self._compiled:
             if self._step == 1:
                 self._order = ForwardOrder(self._layers.model)
-            if self._cadence.due("activations", self._step):
-                self._activations.begin()
+            if self._timetable.due("activations", self._step):
+                with self._timetable.timed("activations"):
+                    self._activations.begin()
         batch = first_tensor(inputs)
         self._samples += batch.shape[0] if batch is not None and batch.dim() else 0
 
@@ -198,24 +199,33 @@ class Monitor:
         self._losses.from_output(inputs, output)
 
     def _finish_forward(self) -> None:
-        self._activations.end()
+        if self._activations.watching:
+            with self._timetable.timed("activations"):
+                self._activations.end()
         if self._order is not None:
             calls, self._order = self._order.finish(), None
             self._layers.reorder(calls)
             self._describe()
-        self._activations.write(self._step)
+        if self._activations.seen:
+            with self._timetable.timed("activations"):
+                self._activations.write(self._step)
+            self._look_done("activations")
 
     def _before_step(self, *_: Any) -> None:
         self._open_step()  # where the model was not called through its own forward
-        step, due = self._step, self._cadence.due
+        step, due, timed = self._step, self._timetable.due, self._timetable.timed
         if due("gradients", step):
             self._gradients.measure(step, self._optimizer)
-        if due("noise", step):
-            self._guard.run("noise scale", self._noise.first)
-        elif due("noise", step - 1):
-            self._guard.run("noise scale", self._noise.second, step)
+        if self._noise.waits_for_second:
+            with timed("noise"):
+                self._guard.run("noise scale", self._noise.second, step)
+            self._look_done("noise")
+        elif due("noise", step):
+            with timed("noise"):
+                self._guard.run("noise scale", self._noise.first)
         if due("updates", step):
-            self._guard.run("updates", self._updates.before)
+            with timed("updates"):
+                self._guard.run("updates", self._updates.before)
         if self._precision is not None and self._optimizer is not None:
             self._guard.run("precision", self._precision.measure, step, self._optimizer)
         for number, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
@@ -232,8 +242,11 @@ class Monitor:
 
     def _close_step(self, *_: Any) -> None:
         """The optimizer has stepped: tell what was found meanwhile. The only place that may raise."""
-        if self._cadence.due("updates", self._step):
-            self._guard.run("updates", self._updates.after, self._step)
+        if self._timetable.due("updates", self._step):
+            with self._timetable.timed("updates"):
+                self._guard.run("updates", self._updates.after, self._step)
+            self._look_done("updates")
+        self._timetable.step_done(self._step)
         self._step_open = False
         while True:
             try:
@@ -245,6 +258,11 @@ class Monitor:
             if finding.id in self._halt_on:
                 self.close()
                 raise TrainingHalted(finding)
+
+    def _look_done(self, probe: str) -> None:
+        """A probe has looked: its next look's distance follows from what this one cost; the log keeps it."""
+        self._timetable.look_done(probe)
+        self._stream.add(self._step, layout.CADENCE_TAG + probe, float(self._timetable.periods[probe]))
 
     def _skipped_step(self) -> None:
         """The gradient scaler has left the optimizer's step out: it counts as a step all the same."""

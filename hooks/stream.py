@@ -119,7 +119,8 @@ class Stream:
         row.weights[name] = row.weights.get(name, 0.0) + weight
         if isinstance(value, Tensor) and value.device == self._device:
             # A copy: the user may change the tensor in place, a CUDA graph will.
-            row.tensors.append((name, weight, value.detach().to(torch.float32, copy=True)))
+            copy = value.detach().to(torch.float32, copy=True)
+            row.tensors.append((name, weight, copy if copy.dim() == 0 else copy.reshape(())))
             row.sums.setdefault(name, 0.0)
         else:
             row.sums[name] = row.sums.get(name, 0.0) + float(value) * weight
@@ -171,7 +172,7 @@ class Stream:
         return row
 
     def _block(self, rows: list[_Row]) -> _Block:
-        tensors = [tensor.reshape(()) for row in rows for _, _, tensor in row.tensors]
+        tensors = [tensor for row in rows for _, _, tensor in row.tensors]
         stacked = _on_host(torch.stack(tensors)) if tensors else None
         # Whole rings in one copy each: picking rows on the device would need an index there first.
         used = dict.fromkeys(channel for row in rows for channel in row.channels)

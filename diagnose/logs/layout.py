@@ -12,6 +12,7 @@ SETUP_SCHEMA: Final = 1
 
 OWN_TAGS: Final = "diagnose/"  # what the log says of itself
 CLOSED_TAG: Final = "diagnose/closed"  # a scalar in the last event of a log that was closed in order
+CADENCE_TAG: Final = "diagnose/cadence/"  # and a probe's name: a scalar at each of its looks, its period then
 DROPPED_TAG: Final = "diagnose/dropped_rows"  # a scalar beside it: steps that could not be written
 
 TEXT_PLUGIN: Final = "text"

@@ -23,7 +23,7 @@ from diagnose.reports.headline import headline, verdict, without_changes
 from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
 from diagnose.reports.titles import layers_of, title_of
-from diagnose.run import Setup
+from diagnose.run import LayerSeries, Run, Setup
 from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
 
 CURVE_HEIGHT, LOSS_HEIGHT = 240, 380  # pixels
@@ -52,6 +52,7 @@ def as_html(diagnosis: Diagnosis) -> str:
         loss=_loss_plot(diagnosis),
         curves=list(_curve_plots(diagnosis)),
         heatmaps=list(_heatmaps(diagnosis)),
+        undrawn=list(_undrawn(diagnosis.run)),
         kind=[str(part["type"]) for part in (setup.model, setup.optimizer) if part.get("type")],
         setup=list(_setup(setup)),
         model=_named("Model", setup.model),
@@ -116,12 +117,27 @@ def _curve_plots(diagnosis: Diagnosis) -> Iterator[Plot]:
 def _heatmaps(diagnosis: Diagnosis) -> Iterator[Plot]:
     from diagnose.reports.figures import layer_heatmap
 
-    for number, name in enumerate(sorted(diagnosis.run.layer_signals)):
-        series = diagnosis.run.per_layer(name)
-        if series is not None:
-            height = max(LOWEST_HEATMAP, min(TALLEST_HEATMAP, HEATMAP_FRAME + ROW_HEIGHT * series.values.shape[1]))
-            meaning = SIGNALS[name].meaning if name in SIGNALS else name
-            yield _plot(f"map-{number}", meaning[0].upper() + meaning[1:], height, layer_heatmap(diagnosis, name))
+    for number, (name, series) in enumerate(_layer_signals(diagnosis.run)):
+        if (series.values > 0).any():
+            rows = HEATMAP_FRAME + ROW_HEIGHT * series.values.shape[1]
+            height = max(LOWEST_HEATMAP, min(TALLEST_HEATMAP, rows))
+            yield _plot(f"map-{number}", _meaning(name), height, layer_heatmap(diagnosis, name))
+
+
+def _undrawn(run: Run) -> Iterator[str]:
+    """What is said in place of a heat map that would be empty, because its powers of ten need values over 0."""
+    for name, series in _layer_signals(run):
+        if not (series.values > 0).any():
+            yield f"{_meaning(name)}: {'never above 0' if (series.values <= 0).any() else 'no value in the log'}."
+
+
+def _layer_signals(run: Run) -> list[tuple[str, LayerSeries]]:
+    return [(name, series) for name in sorted(run.layer_signals) if (series := run.per_layer(name)) is not None]
+
+
+def _meaning(name: str) -> str:
+    meaning = SIGNALS[name].meaning if name in SIGNALS else name
+    return meaning[:1].upper() + meaning[1:]
 
 
 def _plot(identity: str, title: str, height: int, figure: Any) -> Plot:

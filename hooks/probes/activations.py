@@ -43,6 +43,16 @@ class ActivationProbe:
             Channel("after activations", len(AFTER) * len(layers), partial(_decoded, AFTER)),
         )
 
+    @property
+    def watching(self) -> bool:
+        """Whether a forward pass is being watched."""
+        return bool(self._handles)
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._outputs)
+
     def begin(self) -> None:
         """Watch the forward pass that starts now."""
         self.end()

@@ -34,6 +34,11 @@ class NoiseProbe:
         self._sample: FlatSample | None = None
         self._first: Tensor | None = None
 
+    @property
+    def waits_for_second(self) -> bool:
+        """Whether a pair's first step was seen and its second comes now."""
+        return self._first is not None
+
     def first(self) -> None:
         """Keep the sample of the gradients of a pair's first step."""
         gradients = self._gradients()

@@ -9,7 +9,7 @@ import pytest
 
 import diagnose
 from diagnose.diagnosis import Diagnosis
-from diagnose.run import Run, Series, Setup
+from diagnose.run import LayerSeries, Run, Series, Setup
 
 
 @pytest.fixture
@@ -97,3 +97,11 @@ def test_paper_gets_the_light_page_whatever_the_screen_has(demo_runs, open_repor
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate(ink) == on_screen
     assert page.locator("details[open]").count() == 0
+
+
+def test_a_layer_signal_that_is_zero_throughout_is_said_and_not_drawn(ill):
+    layers = LayerSeries(np.arange(3), np.zeros((3, 2), "f4"))
+    one = ill()
+    page = replace(one, run=replace(one.run, layer_signals={"layers/nonfinite": layers})).to_html()
+    assert "NaN and infinite values in each layer&#39;s output and gradients: never above 0." in page
+    assert 'id="map-' not in page
