@@ -85,15 +85,27 @@ class Setup:
     layers: tuple[Layer, ...] = ()
 
     def optimizer_setting(self, name: str) -> float | None:
-        """The setting of the first parameter group, or None where the log does not hold it."""
-        groups = self.optimizer.get("groups") or [{}]
-        value = groups[0].get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        """A number of the first parameter group, or None where the log does not hold it."""
+        return _number(self._first_group.get(name))
+
+    def optimizer_flag(self, name: str) -> bool:
+        """A yes or no of the first parameter group; no where the log does not hold it."""
+        return self._first_group.get(name) is True
+
+    @property
+    def _first_group(self) -> Mapping[str, Any]:
+        # Logs are written by strangers: nothing about the groups' form can be relied on.
+        groups = self.optimizer.get("groups")
+        first = groups[0] if isinstance(groups, list | tuple) and groups else None
+        return first if isinstance(first, Mapping) else {}
 
     def config_number(self, name: str) -> float | None:
         """A number of the user's config, or None where it is absent or no number."""
-        value = self.config.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return _number(self.config.get(name))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, eq=False)

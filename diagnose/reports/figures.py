@@ -40,6 +40,7 @@ FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', s
 MOST_POINTS = 2_000  # of a drawn line
 MOST_COLUMNS = 400  # of a heat map
 MOST_ROWS = 400
+DECADE = 10.0
 LOG_DECADES = 1.5  # values that span more are drawn on a logarithmic axis
 NOISY = 0.02  # of the curve's range: with more noise than this a smoothed line is drawn over the raw one
 SEVERAL = 40  # values: fewer are drawn with markers
@@ -72,9 +73,10 @@ def signal_figure(diagnosis: Diagnosis, names: Sequence[str]) -> go.Figure:
 
 
 def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
-    """A per-layer signal over sampled steps: the first layer on top, colours by powers of ten.
+    """A per-layer signal over sampled steps: the first layer on top.
 
-    Raises `KeyError` where the run does not have the signal.
+    Colours go by powers of ten where positive values span more than a decade, by value elsewhere, and
+    both ways from 0 where some are negative. Raises `KeyError` where the run does not have the signal.
     """
     run = diagnosis.run
     series = run.layer_signals[signal]
@@ -82,18 +84,14 @@ def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
     rows = np.unique(np.linspace(0, series.values.shape[1] - 1, min(series.values.shape[1], MOST_ROWS)).astype(int))
     values = series.values[columns][:, rows].T.astype(np.float64)
     names = _layer_labels(diagnosis, series.values.shape[1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        colour = np.where(values > 0, np.log10(values), np.nan)
     figure = go.Figure(
         go.Heatmap(
             x=series.steps[columns],
             y=[names[row] for row in rows],
-            z=np.round(colour, 3),
             text=[[f"{value:.3g}" for value in line] for line in values],
             hovertemplate="layer %{y}<br>step %{x}<br>%{text}<extra></extra>",
-            colorscale="Cividis",
-            colorbar={"title": {"text": "10ⁿ", "side": "top"}, "thickness": 12, "outlinewidth": 0, "nticks": 6},
             hoverongaps=True,
+            **_colours_of(values),
         )
     )
     figure.update_layout(
@@ -105,6 +103,21 @@ def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
     return figure
 
 
+def _colours_of(values: Values) -> dict[str, Any]:
+    """The heat map's z values and colour scale; both scales are safe for colour-blind eyes."""
+    bar = {"thickness": 12, "outlinewidth": 0, "nticks": 6}
+    sound = values[np.isfinite(values)]
+    if len(sound) and sound.min() < 0:
+        return {"z": values, "colorscale": "PuOr", "zmid": 0, "colorbar": bar}
+    positive = sound[sound > 0]
+    if not len(positive) or positive.max() <= DECADE * positive.min():
+        return {"z": values, "colorscale": "Cividis", "colorbar": bar}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        powers = np.where(values > 0, np.log10(values), np.nan)
+    powers_bar = {**bar, "tickprefix": "10<sup>", "ticksuffix": "</sup>"}
+    return {"z": np.round(powers, 3), "colorscale": "Cividis", "colorbar": powers_bar}
+
+
 def themed(figure: go.Figure, dark: bool) -> go.Figure:  # noqa: FBT001  the two themes there are
     """The figure in light or dark, without a background of its own."""
     ink, grid = ("#D7DAE0", "#2F343D") if dark else ("#2B2F36", "#E6E8EB")
@@ -113,7 +126,7 @@ def themed(figure: go.Figure, dark: bool) -> go.Figure:  # noqa: FBT001  the two
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 12, "color": ink},
-        margin={"l": 56, "r": 16, "b": 76},
+        margin={"l": 56, "r": 16, "b": 76 if any(trace.type == "scatter" for trace in figure.data) else 44},
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "title": {"text": ""}},
         hoverlabel={"bgcolor": "#1F232A" if dark else "#FFFFFF", "font": {"family": FONT, "color": ink}},
     )

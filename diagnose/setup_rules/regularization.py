@@ -18,8 +18,7 @@ def adam_with_l2(run: Run) -> Finding | None:
     """
     optimizer = run.setup.optimizer
     decay = run.setup.optimizer_setting("weight_decay")
-    groups = optimizer.get("groups") or [{}]
-    if optimizer.get("type") not in COUPLED or not decay or groups[0].get("decoupled_weight_decay"):
+    if optimizer.get("type") not in COUPLED or not decay or run.setup.optimizer_flag("decoupled_weight_decay"):
         return None
     return Finding(
         id="adam_with_l2",

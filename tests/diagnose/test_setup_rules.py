@@ -92,3 +92,15 @@ def test_every_rule_has_a_manual_page_with_its_source(rule):
 
 def test_a_log_without_a_set_up_breaks_no_rule():
     assert setup_rules.find(Run("foreign")) == []
+
+
+@pytest.mark.parametrize("groups", ["x", [1], [None], {"a": 1}, [], None, [{"lr": "fast", "weight_decay": [1]}]])
+def test_whatever_stands_in_a_strangers_set_up_is_no_crash(groups):
+    strange = setup(
+        optimizer={"type": ["Adam"], "groups": groups},
+        config={"batch_size": "many", "dataset_size": None, "epochs": True},
+        model={"type": 3, "parameters": "x"},
+        modules={"Dropout": "y"},
+        scheduler={"type": None},
+    )
+    assert all(finding.severity is Severity.INFO for finding in setup_rules.find(strange))

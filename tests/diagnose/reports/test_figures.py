@@ -79,3 +79,14 @@ def test_a_theme_leaves_the_data_as_it_is(demo_runs, dark):
     before = [np.array(trace.y) for trace in figure.data]
     after = [np.array(trace.y) for trace in figures.themed(figure, dark=dark).data]
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [(np.array([[-1.0, 2.0]]), "PuOr"), (np.array([[0.0, 0.5]]), "Cividis"), (np.array([[1e-9, 1.0]]), "Cividis")],
+)
+def test_a_heat_map_shows_every_value_that_it_has(values, scale):
+    run = Run("r", layer_signals={"layers/x": LayerSeries(np.array([1]), values.astype("f4"))})
+    trace = figures.layer_heatmap(Diagnosis(run), "layers/x").data[0]
+    assert np.isfinite(np.array(trace.z)).all()
+    assert (trace.colorscale[0][1] == "rgb(127,59,8)") is (scale == "PuOr")
