@@ -28,6 +28,7 @@ LOST_PROGRESS = 0.5  # share of the fall that is lost again at the end: sound ru
 RISE_OF_FIRST = 0.1  # times the first loss: less above the start is a plateau, not a climb
 NOISE_FACTOR = 4.0  # rises under four standard deviations of the curve's own noise are noise
 MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
+LAST_POINTS = 3  # of the reduced curve, before it stops being a number
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
 
 
@@ -40,6 +41,8 @@ def find(run: Run) -> Iterator[Finding]:
     curve = curves.smoothed(raw)
     noise = curves.noise(raw.values)
     first, last = float(loss.finite.values[0]), curve.last_level
+    if not np.isfinite(loss.values[-1]):  # what ends in NaN climbs just before: a tenth would be too long a look
+        last = float(np.median(raw.values[-LAST_POINTS:]))
     best_at = int(np.argmin(curve.values))
     best, best_step = float(curve.values[best_at]), int(curve.steps[best_at])
     if first <= best:  # it never got below where it began: the first value is the best level

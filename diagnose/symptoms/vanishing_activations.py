@@ -33,7 +33,7 @@ def find(run: Run) -> Iterator[Finding]:
     signal = run.per_layer(LAYER_ACTIVATION_VARIANCE)
     if signal is None or signal.values.shape[1] < MIN_LAYERS:
         return
-    variance = signal.values.astype(np.float64)
+    variance = np.where(signal.values >= 0, signal.values, np.nan).astype(np.float64)  # logs may hold anything
     before = np.fmax.accumulate(variance, axis=1)[:, :-1]
     with np.errstate(invalid="ignore"):
         lost = variance[:, 1:] < LOST * before

@@ -77,6 +77,15 @@ def test_divergence_does_not_depend_on_the_losss_scale(run_with, rng, scale, shi
     assert only(run_with(**{"loss/train": scale * loss + shift * scale}), "divergence")
 
 
+def test_a_climb_that_ends_in_nan_is_a_divergence_however_short(run_with, rng):
+    loss = falling(rng)
+    loss[585:600] = np.geomspace(1, 500, 15)
+    loss[600:] = np.nan
+    (finding,) = only(run_with(**{"loss/train": loss}), "divergence")
+    assert 575 <= finding.window[0] <= finding.window[1] <= 600
+    assert not only(run_with(**{"loss/train": np.where(np.arange(STEPS) < 600, falling(rng), np.nan)}), "divergence")
+
+
 def test_a_recovered_spike_is_no_divergence(run_with, rng):
     loss = falling(rng)
     loss[500:540] += 10
