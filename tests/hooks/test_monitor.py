@@ -460,3 +460,44 @@ def test_the_log_tells_which_cadence_ran_when(training, tmp_path):
     assert periods.steps.tolist() == looked.tolist()
     assert (np.diff(looked) == periods.values[:-1]).all()
     assert run.unmapped == ()
+
+
+class BreaksBackward(nn.Module):
+    """The square root of a value that becomes exactly 0 has a finite output and an infinite gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1)
+        self.broken = False
+
+    def forward(self, x):
+        x = self.second(self.first(x))
+        return self.third(torch.sqrt((x * 0 if self.broken else x).abs()))
+
+
+def test_the_first_nan_is_traced_to_the_backward_pass_and_the_layer_where_it_began(tmp_path):
+    model = BreaksBackward()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    criterion = nn.MSELoss()
+    with diagnose.attach(model, optimizer, criterion=criterion, run_dir=tmp_path):
+        for step in range(1, 40):
+            model.broken = step == 20
+            optimizer.zero_grad()
+            criterion(model(torch.randn(8, 4)), torch.zeros(8, 1)).backward()
+            optimizer.step()
+    (finding,) = [f for f in diagnose.examine(tmp_path).findings if f.id == "nan_loss"]
+    assert finding.window[0] == 21
+    assert (finding.evidence["origin"], finding.evidence["origin_step"], finding.layers) == (
+        "backward",
+        20,
+        ("second",),
+    )
+
+
+def test_a_nan_in_the_data_is_traced_to_the_forward_pass(training, tmp_path):
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+        training.run(10)
+        training.x[:] = torch.nan
+        training.run(10)
+    (finding,) = [f for f in diagnose.examine(tmp_path).findings if f.id == "nan_loss"]
+    assert (finding.evidence["origin"], finding.evidence["origin_step"], finding.layers) == ("forward", 11, ())
