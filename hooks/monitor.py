@@ -35,6 +35,7 @@ from diagnose.hooks.probes.noise import NoiseProbe
 from diagnose.hooks.probes.precision import PrecisionProbe
 from diagnose.hooks.probes.updates import UpdateProbe
 from diagnose.hooks.stream import Stream
+from diagnose.hooks.termination import flush_on_sigterm, forget
 from diagnose.hooks.watch import Watch
 from diagnose.logs import layout, setup_text
 
@@ -133,6 +134,7 @@ class Monitor:
         self._guard.run("set-up", self._describe)
         # Also at interpreter exit, and when the model is dropped without close().
         self._closing = weakref.finalize(self, Stream.close, self._stream)
+        flush_on_sigterm(self._stream)
 
     def log(
         self, *, split: Literal["train", "validation"] = "train", step: int | None = None, **values: Tensor | float
@@ -155,6 +157,7 @@ class Monitor:
             self._precision.close()
         self._guard.run("closing", self._finish_forward)
         self._closing()
+        forget(self._stream)
 
     def __enter__(self) -> Self:
         return self

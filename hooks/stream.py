@@ -8,6 +8,7 @@ training's thread only launches what must run on the device.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -112,6 +113,7 @@ class Stream:
         self._pending: dict[int, _Row] = {}
         self._free = deque(range(ROWS))
         self._flushed_at = time.monotonic()
+        self._process = os.getpid()
 
     def add(self, step: int, name: str, value: Tensor | float, weight: float = 1.0) -> None:
         """Add a scalar to `step`; what one step gets several times is averaged by weight."""
@@ -158,8 +160,12 @@ class Stream:
         self._writer.put(self._block(rows))
 
     def close(self) -> None:
-        """Flush everything, wait for the writer to finish, and close the file; safe to call twice."""
-        if self._writer.open:
+        """Flush everything, wait for the writer to finish, and close the file; safe to call twice.
+
+        Does nothing in a forked child (a data loader's worker), which has neither the writer's thread nor,
+        it may be, a lock that is ever let go.
+        """
+        if self._writer.open and self._process == os.getpid():
             self.flush()
             self._writer.close()
 

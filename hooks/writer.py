@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
@@ -88,7 +87,6 @@ class Writer:
         self._observe = observe
         self._failed = False
         self._last_step = 0
-        self._process = os.getpid()
         self._queue: queue.Queue[Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
         self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
         self._thread.start()
@@ -107,8 +105,6 @@ class Writer:
     def close(self) -> None:
         """Write what is queued and close the file; returns after at most half a minute."""
         self.open = False
-        if self._process != os.getpid():
-            return  # a forked child has neither the thread nor the right to write
         try:
             self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
         except queue.Full:

@@ -437,17 +437,17 @@ def test_a_forward_that_fails_in_the_middle_leaves_no_hook_behind(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGKILL"])
-def test_a_process_that_is_killed_leaves_a_log_that_reads_up_to_its_last_flush(tmp_path, ending):
+def test_a_process_that_is_killed_leaves_a_log_that_reads_up_to_its_last_flush_or_its_end(tmp_path, ending):
     script = textwrap.dedent(SCRIPT).format(run_dir=str(tmp_path), ending="").replace("range(9)", "iter(int, 1)")
     process = subprocess.Popen([sys.executable, "-c", script])
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and sum(p.stat().st_size for p in tmp_path.iterdir()) < 20_000:
         time.sleep(0.05)
     process.send_signal(getattr(signal, ending))
-    process.wait(10)
+    assert process.wait(20) == -getattr(signal, ending)
     run = diagnose.load(tmp_path)
     assert len(run.scalars["loss/train"]) >= 40
-    assert not run.closed
+    assert run.closed is (ending == "SIGTERM")
     assert diagnose.examine(run) is not None
 
 
@@ -501,3 +501,35 @@ def test_a_nan_in_the_data_is_traced_to_the_forward_pass(training, tmp_path):
         training.run(10)
     (finding,) = [f for f in diagnose.examine(tmp_path).findings if f.id == "nan_loss"]
     assert (finding.evidence["origin"], finding.evidence["origin_step"], finding.layers) == ("forward", 11, ())
+
+
+def test_a_programs_own_sigterm_handler_is_left_alone_and_the_default_comes_back(training, tmp_path):
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        first = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "a")
+        second = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "b")
+        first.close()
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        second.close()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "c"):
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+def test_data_loaders_with_forked_workers_leave_the_log_alone(training, tmp_path):
+    data = torch.utils.data.TensorDataset(training.x, training.y)
+    loader = torch.utils.data.DataLoader(data, batch_size=32, num_workers=2, multiprocessing_context="fork")
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+        for _ in range(4):
+            for x, y in loader:
+                training.optimizer.zero_grad()
+                training.criterion(training.model(x), y).backward()
+                training.optimizer.step()
+    run = diagnose.load(tmp_path)
+    assert run.scalars["loss/train"].steps.tolist() == list(range(1, 13))
+    assert run.closed
+    assert run.notes == ()
