@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SERVE ?= 1
+# What the tests hold curvature against. Without their own requirements: those bring another torch along.
+REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm
 
 .PHONY: demo test test-all lint format clean
 
@@ -33,6 +35,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install -c constraints.txt torch numpy
 	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install -c constraints.txt --no-deps $(REFERENCES)
 	@touch $@
 
 # The dashboard's tests click through real pages. Where no browser can be installed they say so.

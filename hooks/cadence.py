@@ -1,4 +1,4 @@
-"""How often each probe looks: by fixed periods, or by what it costs."""
+"""How often each probe looks: by fixed periods, or by what it costs; and every step where trouble begins."""
 
 from __future__ import annotations
 
@@ -13,29 +13,35 @@ from diagnose.errors import InvalidArgumentError
 BUDGET: Final = 0.003  # of the step's time for each sampled probe
 LONGEST: Final = 1_000  # steps between two looks, however dear a look is
 FORGET: Final = 0.3  # weight of the newest measurement in the running means
+FIRST_LOOK: Final = {"curvature": 10}  # the others look at step 1; this one waits until training has warmed up
+ZOOMED: Final = ("activations", "updates")  # look at every step while trouble begins
+ZOOM_STEPS: Final = 10
+ZOOM_REST: Final = 500  # steps until the next zoom: a run that is wild throughout keeps within the budget
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """Periods in optimizer steps: a probe with period n looks at steps 1, n + 1, 2n + 1, …
+    """Periods in optimizer steps: a probe with period n looks at steps 1, n + 1, 2n + 1, …; with 0, never.
 
     `gradients`: gradient norms; `activations`: statistics of layers' outputs; `updates`: parameter norms
-    and update ratios; `noise`: the gradient noise scale, from the step after as well.
+    and update ratios; `noise`: the gradient noise scale; `curvature`: Hessian trace and sharpness, from
+    step 10 on, which runs the model a few more times on a part of the batch.
 
-    Raises `InvalidArgumentError` for a period that is no positive whole number.
+    Raises `InvalidArgumentError` for a period that is no whole number of 0 or more.
     """
 
     gradients: int = 1
     activations: int = 10
     updates: int = 10
     noise: int = 20
+    curvature: int = 100
 
     def __post_init__(self) -> None:
         for field in fields(self):
             period = getattr(self, field.name)
-            if not isinstance(period, int) or period < 1:
+            if not isinstance(period, int) or isinstance(period, bool) or period < 0:
                 raise InvalidArgumentError(
-                    f"Cadence({field.name}={period!r}): expected a whole number of steps, 1 or more."
+                    f"Cadence({field.name}={period!r}): expected a whole number of steps, or 0 for never."
                 )
 
 
@@ -43,9 +49,9 @@ class Timetable:
     """Decides at which steps each probe looks, starting from a cadence's periods.
 
     Where it is `elastic`, it measures what each look costs on the training's thread and how long a step
-    takes, and stretches a probe's period until its looks cost at most BUDGET of the training's time. It
-    never goes below the cadence's own period, nor above LONGEST. Gradients are looked at as the cadence
-    says: they are the black box of the last steps.
+    takes, and stretches a probe's period until the probe costs at most BUDGET of the training's time, up to
+    LONGEST steps; `zoom` has the cheap probes look at every step for a while. Gradients keep the period that
+    the cadence says: they are the black box of the last steps.
     """
 
     def __init__(self, cadence: Cadence, *, elastic: bool, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -53,7 +59,8 @@ class Timetable:
         self._shortest = dict(self.periods)
         self._elastic = elastic
         self._clock = clock
-        self._next = dict.fromkeys(self.periods, 1)
+        self._next = {probe: FIRST_LOOK.get(probe, 1) for probe, period in self.periods.items() if period}
+        self._zoomed_until = 0
         self._cost_s: dict[str, float] = {}  # of the look that is under way
         self._mean_cost_s: dict[str, float] = {}
         self._step_s: float | None = None
@@ -61,7 +68,20 @@ class Timetable:
 
     def due(self, probe: str, step: int) -> bool:
         """Whether `probe` looks at `step` (1 for the first); asked again for the same step, it says the same."""
-        return step >= self._next[probe]
+        return probe in self._next and step >= self._next[probe]
+
+    def period(self, probe: str, step: int) -> int:
+        """The steps from `probe`'s look at `step` to its next one."""
+        return 1 if self._zooms(probe, step) else self.periods[probe]
+
+    def zoom(self, step: int) -> None:
+        """Trouble begins: look closely from the step after `step` on, for ZOOM_STEPS."""
+        if not self._elastic or (self._zoomed_until and step < self._zoomed_until + ZOOM_REST):
+            return
+        self._zoomed_until = step + ZOOM_STEPS
+        for probe in ZOOMED:
+            if probe in self._next:
+                self._next[probe] = min(self._next[probe], step + 1)
 
     def step_done(self, step: int) -> None:
         """A step is over: whatever was due at it waits for its period now."""
@@ -71,7 +91,7 @@ class Timetable:
         self._began_s = now
         for probe, due_at in self._next.items():
             if due_at <= step:
-                self._next[probe] = step + self.periods[probe]
+                self._next[probe] = step + self.period(probe, step)
 
     @contextmanager
     def timed(self, probe: str) -> Iterator[None]:
@@ -88,6 +108,9 @@ class Timetable:
         mean = self._mean_cost_s[probe] = _running_mean(self._mean_cost_s.get(probe), cost)
         wanted = int(mean / (BUDGET * self._step_s)) + 1
         self.periods[probe] = max(self._shortest[probe], min(wanted, LONGEST))
+
+    def _zooms(self, probe: str, step: int) -> bool:
+        return step < self._zoomed_until and probe in ZOOMED
 
 
 def timetable_of(argument: object) -> Timetable:

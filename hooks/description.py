@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,27 @@ STATISTICS_SAMPLE = 1 << 20  # values of a weight that its statistics look at
 
 
 def setup_of(
-    layers: LayerTable, optimizer: Optimizer | None, scheduler: object, scaler: object, config: Mapping[str, Any]
+    layers: LayerTable,
+    optimizers: Sequence[Optimizer],
+    scheduler: object,
+    scaler: object,
+    config: Mapping[str, Any],
+    *,
+    noise_source: str = "",
 ) -> Setup:
-    """Everything that is fixed before the first step, as plain values."""
+    """Everything that is fixed before the first step, as plain values.
+
+    `noise_source` tells what the gradient noise scale is estimated from, once that is known.
+    """
     leaves = Counter(type(m).__name__ for m in layers.model.modules() if not any(m.children()))
     return Setup(
         config=_plain(config),
-        environment={**environment(device_of(layers.model)), "grad_scaler": type(scaler).__name__ if scaler else None},
-        optimizer=_optimizer(optimizer),
+        environment={
+            **environment(device_of(layers.model)),
+            "grad_scaler": type(scaler).__name__ if scaler else None,
+            **({"noise_scale_from": noise_source} if noise_source else {}),
+        },
+        optimizer=_optimizer(optimizers),
         scheduler=_scheduler(scheduler),
         model={
             "type": type(layers.model).__name__,
@@ -67,11 +80,14 @@ def _git_commit() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _optimizer(optimizer: Optimizer | None) -> dict[str, Any]:
-    if optimizer is None:
+def _optimizer(optimizers: Sequence[Optimizer]) -> dict[str, Any]:
+    """The first optimizer's type, and the settings of all groups in the order of `lr/group0`, `lr/group1`, …"""
+    if not optimizers:
         return {}
-    groups = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-    return {"type": type(optimizer).__name__, "groups": groups}
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    settings = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in groups]
+    others = [type(optimizer).__name__ for optimizer in optimizers[1:]]
+    return {"type": type(optimizers[0]).__name__, "groups": settings, **({"others": others} if others else {})}
 
 
 def _scheduler(scheduler: object) -> dict[str, Any]:

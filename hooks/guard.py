@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import torch
 
@@ -35,19 +36,32 @@ class Hook:
     `torch.save(model)` would otherwise drag the monitor and its threads along.
     """
 
+    _asleep: ClassVar[int] = 0
+
     def __init__(self, guard: Guard, name: str, work: Callable[..., None]) -> None:
         self._guard = guard
         self._name = name
         self._work = work
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> None:
+    def __call__(self, *arguments: Any) -> None:
         """Run the guarded work; returns None, so that inputs and outputs stay as they are.
 
-        Inside a compiled model there is nothing to see, and a hook must not break its graph.
+        Inside a compiled, traced or transformed model (torch.func) there is nothing to see, and a hook must
+        not become part of it.
         """
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or Hook._asleep or _tracing() or _transforming():
             return
-        self._guard.run(self._name, self._work, *arguments, *keywords.values())
+        self._guard.run(self._name, self._work, *arguments)
+
+    @classmethod
+    @contextmanager
+    def sleeping(cls) -> Iterator[None]:
+        """No hook of ours, of whichever monitor, does anything within."""
+        Hook._asleep += 1
+        try:
+            yield
+        finally:
+            Hook._asleep -= 1
 
     def __reduce__(self) -> tuple[type[_Empty], tuple[()]]:
         return (_Empty, ())
@@ -58,3 +72,16 @@ class _Empty:
 
     def __call__(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
+
+
+def _tracing() -> bool:
+    return torch._C._get_tracing_state() is not None
+
+
+def _transforming() -> bool:
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def is_ours(hook: object) -> bool:
+    """Whether a hook on a module is one of this package's."""
+    return isinstance(hook, Hook | _Empty)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 # Modules that shape a signal without owning parameters; the first of them to run after a layer is its activation.
@@ -103,6 +104,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model = inner
 
 
+def replicas(model: nn.Module) -> int:
+    """The number of ranks whose gradients DistributedDataParallel averages; 1 for any other model."""
+    if not isinstance(model, nn.parallel.DistributedDataParallel):
+        return 1
+    return dist.get_world_size(model.process_group)
+
+
 def is_compiled(model: nn.Module) -> bool:
     """Whether the model's forward runs as a compiled graph."""
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) else model
@@ -111,17 +119,18 @@ def is_compiled(model: nn.Module) -> bool:
 
 def first_tensor(output: Any) -> Tensor | None:
     """The first tensor of a module's output, also in tuples, lists and mappings; None where there is none."""
-    return next(_tensors(output), None)
+    return output if isinstance(output, Tensor) else next(tensors_in(output), None)
 
 
-def _tensors(output: Any) -> Iterator[Tensor]:
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """All tensors of a module's inputs or output, in tuples, lists and mappings too."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, tuple | list):
         for part in output:
-            yield from _tensors(part)
-    elif isinstance(output, dict):
-        yield from _tensors(list(output.values()))
+            yield from tensors_in(part)
+    elif isinstance(output, Mapping):
+        yield from tensors_in(list(output.values()))
 
 
 def device_of(model: nn.Module) -> torch.device:

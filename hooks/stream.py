@@ -27,7 +27,8 @@ ROWS = 128  # rows that the rings hold: the black box of the last steps
 FLUSH_ROWS = 50
 FLUSH_S = 1.0
 
-Signals = Mapping[str, NDArray[Any]]  # name -> values by row: scalars of shape (rows,), vectors of shape (rows, layers)
+# name -> values by row: scalars of shape (rows,), masked where there is none; vectors of shape (rows, layers)
+Signals = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ class _Block:
         places = [place for place, row in enumerate(self.rows) if channel in row.channels]
         for name, numbers in channel.decode(ring[[self.rows[place].slot for place in places]]).items():
             for place, number in zip(places, numbers, strict=True):
-                if numbers.ndim == 1:
-                    values[place].scalars.append((name, float(number)))
-                else:
+                if numbers.ndim > 1:
                     values[place].vectors[name] = number
+                elif number is not np.ma.masked:
+                    values[place].scalars.append((name, float(number)))
 
 
 class Stream:
@@ -105,9 +106,9 @@ class Stream:
     where `directory` cannot be written; nothing raises afterwards.
     """
 
-    def __init__(self, directory: Path, device: torch.device, observe: Callable[[list[StepValues]], None]) -> None:
+    def __init__(self, directory: Path, observe: Callable[[list[StepValues]], None]) -> None:
         self._writer = writer_for(directory, observe)
-        self._device = device
+        self._device = torch.device("cpu")
         self._rings: dict[Channel, Tensor] = {}
         self._places: dict[Channel, tuple[Tensor, ...]] = {}
         self._pending: dict[int, _Row] = {}
@@ -115,17 +116,29 @@ class Stream:
         self._flushed_at = time.monotonic()
         self._process = os.getpid()
 
+    def place_on(self, device: torch.device) -> None:
+        """Keep what is measured on `device` until it is flushed; told before the first step."""
+        self._device = device
+
     def add(self, step: int, name: str, value: Tensor | float, weight: float = 1.0) -> None:
         """Add a scalar to `step`; what one step gets several times is averaged by weight."""
         row = self._row(step)
         row.weights[name] = row.weights.get(name, 0.0) + weight
-        if isinstance(value, Tensor) and value.device == self._device:
+        if isinstance(value, Tensor) and "cpu" not in (value.device.type, self._device.type):
             # A copy: the user may change the tensor in place, a CUDA graph will.
-            copy = value.detach().to(torch.float32, copy=True)
-            row.tensors.append((name, weight, copy if copy.dim() == 0 else copy.reshape(())))
+            copy = value.detach().reshape(()).to(self._device, torch.float32, non_blocking=True, copy=True)
+            row.tensors.append((name, weight, copy))
             row.sums.setdefault(name, 0.0)
         else:
             row.sums[name] = row.sums.get(name, 0.0) + float(value) * weight
+
+    def latest(self, step: int, name: str) -> Tensor | float | None:
+        """What was last added to a scalar of `step`, where that is not written yet: a mean of all on the CPU."""
+        row = self._pending.get(step)
+        if row is None or name not in row.weights:
+            return None
+        on_device = next((tensor for known, _, tensor in reversed(row.tensors) if known == name), None)
+        return on_device if on_device is not None else row.sums[name] / (row.weights[name] or 1.0)
 
     def row(self, step: int, channel: Channel) -> Tensor:
         """The channel's row of `step`, of shape (width,), to be filled in place: it holds an older step's values."""

@@ -25,20 +25,30 @@ class GradientProbe:
         self._parameters = layers.parameters
         self._channel: Channel | None = None
         self._present: tuple[list[bool], Tensor] | None = None
+        self._latest_step = 0
 
-    def measure(self, step: int, optimizer: Optimizer | None) -> None:
-        """Take the norm of every parameter's gradient as it stands now, without the loss scale."""
-        gradients = [p.grad for p in self._parameters]
+    def measure(self, step: int, optimizer: Optimizer, share: frozenset[int] | None = None) -> Tensor | None:
+        """Take the norm of every parameter's gradient as it stands now, without the loss scale.
+
+        With `share`, only of the parameters with these ids, beside what other optimizers have measured in
+        the same step. Returns the step's norms, of shape (parameters,), 0 where there is no gradient; None
+        without any gradient.
+        """
+        gradients = [p.grad if share is None or id(p) in share else None for p in self._parameters]
         present = [g for g in gradients if g is not None]
         if not present:
-            return
+            return None
         norms = torch._foreach_norm([_dense(g) for g in present], 2, dtype=torch.float32)
         row = self._stream.row(step, self._channel or self._make_channel())
         if len(present) == len(gradients):
-            torch.stack(norms, out=row)
+            unscaled(torch.stack(norms, out=row), optimizer)
         else:
-            row.zero_().index_copy_(0, self._places([g is not None for g in gradients], row), torch.stack(norms))
-        unscaled(row, optimizer)
+            if step != self._latest_step:
+                row.zero_()
+            places = self._places([g is not None for g in gradients], row)
+            row.index_copy_(0, places, unscaled(torch.stack(norms), optimizer))
+        self._latest_step = step
+        return row
 
     def _make_channel(self) -> Channel:
         # Made at the first step, when the layers' order is known; of plain numbers, since the writer's

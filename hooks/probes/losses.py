@@ -22,12 +22,12 @@ class LossProbe:
         self._opened = opened  # the step that a training loss belongs to
         self._latest = latest  # the step that an evaluation comes after
 
-    def from_criterion(self, _criterion: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def from_criterion(self, inputs: tuple[Any, ...], output: Any) -> None:
         """Take the output of a loss module; one that reduces nothing is averaged."""
         if isinstance(output, Tensor) and output.is_floating_point():
             self._take(output, first_tensor(inputs))
 
-    def from_output(self, inputs: tuple[Any, ...], output: Any) -> None:
+    def from_output(self, inputs: Any, output: Any) -> None:
         """Take `output.loss` of a model that computes its own loss."""
         loss = None if isinstance(output, Tensor) else getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.is_floating_point():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 MOST_VALUES = 4096  # of one tensor: its norm is then known to about one or two per cent
@@ -13,23 +15,28 @@ MOST_VALUES = 4096  # of one tensor: its norm is then known to about one or two 
 class FlatSample:
     """Every k-th value of each tensor, k as small as keeps at most MOST_VALUES of it; small tensors whole.
 
-    `weights` holds for each value how many it stands for, `places` the group it belongs to, both of the
-    sample's length. A squared norm is `(values² · weights)` summed over a group.
+    `shares` holds for each tensor how many of its values one sampled value stands for, so that its squared
+    norm is about the squared norm of its sample times its share.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], places: Sequence[int]) -> None:
-        device = tensors[0].device
-        self._strides = [-(-t.numel() // MOST_VALUES) for t in tensors]
-        counts = [-(-t.numel() // max(k, 1)) for t, k in zip(tensors, self._strides, strict=True)]
-        repeats = torch.tensor(counts)
-        shares = torch.tensor([t.numel() / max(c, 1) for t, c in zip(tensors, counts, strict=True)])
-        self.weights = torch.repeat_interleave(shares, repeats).to(device)
-        self.places = torch.repeat_interleave(torch.tensor(places), repeats).to(device)
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._strides = [-(-t.numel() // MOST_VALUES) or 1 for t in tensors]
+        self._counts = [-(-t.numel() // k) for t, k in zip(tensors, self._strides, strict=True)]
+        self.shares: NDArray[np.float64] = np.array(
+            [t.numel() / max(count, 1) for t, count in zip(tensors, self._counts, strict=True)]
+        )
 
     def take(self, tensors: Sequence[Tensor]) -> Tensor:
         """The sample of `tensors`, which have the shapes of those it was made for, as a float32 copy."""
-        views = [_in_memory_order(t)[::k] for t, k in zip(tensors, self._strides, strict=True) if k]
-        return torch.cat(views).float()
+        return torch.cat([self.take_one(place, tensor) for place, tensor in enumerate(tensors)]).float()
+
+    def take_one(self, place: int, tensor: Tensor) -> Tensor:
+        """A view of the sample of one tensor, the `place`-th."""
+        return _in_memory_order(tensor)[:: self._strides[place]]
+
+    def norms(self, sample: Tensor) -> list[Tensor]:
+        """The 2-norm of each tensor's part of a sample, as float32 scalars."""
+        return list(torch._foreach_norm(list(torch.split(sample, self._counts)), 2))
 
 
 def _in_memory_order(tensor: Tensor) -> Tensor:

@@ -31,14 +31,14 @@ class UpdateProbe:
 
     def before(self) -> None:
         """Keep the sample as it is before the optimizer steps."""
-        if self._sample is None or self._channels is None:
+        if self._sample is None:
             # Made at the first sampled step, when the layers' order is known.
             places = [self._layers.layer_of(parameter) for parameter in self._parameters]
             layers = len(self._layers)
-            self._sample = FlatSample(self._parameters, places)
+            self._sample = FlatSample(self._parameters)
             self._channels = (
                 Channel("parameters", len(places), partial(_decoded_norms, places, layers)),
-                Channel("updates", 2 * layers, partial(_decoded_updates, layers)),
+                Channel("updates", 2 * len(places), partial(_decoded_updates, places, layers, self._sample.shares)),
             )
         self._before = self._sample.take(self._parameters)
 
@@ -53,26 +53,31 @@ class UpdateProbe:
             out=self._stream.row(step, norms),
         )
         moved = self._sample.take(self._parameters).sub_(before)
-        layers = len(self._layers)
-        row = self._stream.row(step, updates).zero_()
-        row[:layers].index_add_(0, self._sample.places, moved.square_().mul_(self._sample.weights))
-        row[layers:].index_add_(0, self._sample.places, before.square_().mul_(self._sample.weights))
+        torch.stack(self._sample.norms(moved) + self._sample.norms(before), out=self._stream.row(step, updates))
+
+
+def by_layer(squares: NDArray[np.float64], places: list[int], layers: int) -> NDArray[np.float64]:
+    """Squares by row and parameter, of shape (rows, parameters), summed over each layer's parameters."""
+    of_layers = np.zeros((layers, len(squares)))
+    np.add.at(of_layers, places, squares.T)
+    return of_layers.T
 
 
 def _decoded_norms(places: list[int], layers: int, norms: NDArray[np.float32]) -> Signals:
     """`param_norm` and `layers/param_norm` from each parameter's norm."""
     squares = norms.astype(np.float64) ** 2
-    of_layers = np.zeros((layers, len(norms)))
-    np.add.at(of_layers, places, squares.T)
     return {
         "param_norm": np.sqrt(squares.sum(axis=1)),
-        "layers/param_norm": np.sqrt(of_layers.T).astype(np.float32),
+        "layers/param_norm": np.sqrt(by_layer(squares, places, layers)).astype(np.float32),
     }
 
 
-def _decoded_updates(layers: int, squares: NDArray[np.float32]) -> Signals:
+def _decoded_updates(
+    places: list[int], layers: int, shares: NDArray[np.float64], norms: NDArray[np.float32]
+) -> Signals:
     """`update_ratio` and `layers/update_ratio`: ‖Δθ‖ / ‖θ‖; NaN for a layer whose parameters are all 0."""
-    moved, size = squares[:, :layers].astype(np.float64), squares[:, layers:].astype(np.float64)
+    squares = norms.astype(np.float64) ** 2
+    moved, size = (by_layer(part * shares, places, layers) for part in np.hsplit(squares, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         of_layers = np.where(size > 0, np.sqrt(moved / size), np.nan)
         whole = np.sqrt(moved.sum(axis=1) / size.sum(axis=1))

@@ -72,7 +72,35 @@ def test_what_is_due_at_a_step_stays_due_until_the_step_is_over():
     assert not timetable.due("updates", 2)
 
 
-@pytest.mark.parametrize("period", [0, -1, 1.5, "often"])
-def test_a_cadence_wants_whole_positive_periods(period):
+def test_trouble_is_looked_at_closely_for_a_while_and_then_not_again_for_long():
+    timetable = Timetable(Cadence(), elastic=True)
+    due = []
+    for step in range(1, 1001):
+        if timetable.due("updates", step):
+            due.append(step)
+        if 105 <= step < 700:  # trouble throughout
+            timetable.zoom(step)
+        timetable.step_done(step)
+    between = [step for step in due if 101 < step < 600]
+    assert between[:11] == [*range(106, 116), 125]
+    assert all(b - a == 10 for a, b in pairwise(between[10:]))
+    assert {616, 620, 625} <= set(due)
+
+
+def test_fixed_periods_do_not_zoom():
+    timetable = Timetable(Cadence(updates=50), elastic=False)
+    timetable.step_done(1)
+    timetable.zoom(1)
+    assert not timetable.due("updates", 2)
+
+
+def test_a_period_of_zero_is_never():
+    timetable = Timetable(Cadence(noise=0), elastic=True)
+    timetable.zoom(1)
+    assert not any(timetable.due("noise", step) for step in range(1, 100))
+
+
+@pytest.mark.parametrize("period", [True, -1, 1.5, "often"])
+def test_a_cadence_wants_whole_periods(period):
     with pytest.raises(diagnose.InvalidArgumentError, match="activations"):
         diagnose.Cadence(activations=period)

@@ -13,7 +13,6 @@ import diagnose
 from diagnose.hooks.stream import ROWS, Channel, Stream
 
 PAIR = Channel("pair", 2, lambda rows: {"layers/v": rows, "x2": 2 * rows[:, 0]})
-CPU = torch.device("cpu")
 
 
 def nothing(_):
@@ -32,7 +31,7 @@ def nothing(_):
 )
 def test_what_a_step_gets_several_times_is_averaged_by_weight(tmp_path_factory, values, flushes):
     directory = tmp_path_factory.mktemp("s")
-    stream = Stream(directory, CPU, nothing)
+    stream = Stream(directory, nothing)
     sums: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for number, (step, name, value, weight) in enumerate(values):
         if number in flushes:
@@ -48,7 +47,7 @@ def test_what_a_step_gets_several_times_is_averaged_by_weight(tmp_path_factory, 
 
 
 def test_more_open_steps_than_the_rings_hold_lose_nothing(tmp_path):
-    stream = Stream(tmp_path, CPU, nothing)
+    stream = Stream(tmp_path, nothing)
     for step in reversed(range(1, 3 * ROWS)):
         stream.add(step, "x", float(step))
         stream.row(step, PAIR).copy_(torch.tensor([step, -step]))
@@ -60,7 +59,7 @@ def test_more_open_steps_than_the_rings_hold_lose_nothing(tmp_path):
 
 
 def test_a_tensor_that_is_changed_in_place_afterwards_is_logged_as_it_was(tmp_path):
-    stream = Stream(tmp_path, CPU, nothing)
+    stream = Stream(tmp_path, nothing)
     loss = torch.tensor(3.0)
     stream.add(1, "x", loss)
     loss /= 3
@@ -70,7 +69,7 @@ def test_a_tensor_that_is_changed_in_place_afterwards_is_logged_as_it_was(tmp_pa
 
 def test_a_block_that_cannot_be_decoded_is_counted_and_the_next_one_is_written(tmp_path, caplog):
     broken = Channel("broken", 1, lambda rows: 1 / 0)
-    stream = Stream(tmp_path, CPU, nothing)
+    stream = Stream(tmp_path, nothing)
     stream.row(1, broken)
     stream.flush()
     stream.add(2, "x", 1.0)
@@ -85,7 +84,7 @@ def test_a_full_queue_drops_and_counts_rather_than_waits(tmp_path, caplog):
     import threading
 
     gate = threading.Event()
-    stream = Stream(tmp_path, CPU, lambda _: gate.wait(20))
+    stream = Stream(tmp_path, lambda _: gate.wait(20))
     for step in range(1, 40 * ROWS):
         stream.add(step, "x", 1.0)
         stream.step_done(step + 1)

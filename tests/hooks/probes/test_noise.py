@@ -38,16 +38,56 @@ def test_it_is_the_variance_over_the_squared_mean_whatever_the_batch(batch, sigm
     assert np.median(series.values[-50:]) == pytest.approx(expected, rel=0.15)
 
 
-def test_it_is_told_for_accumulated_batches_as_one(training, tmp_path):
-    seen = []
-    with diagnose.attach(
-        training.model, training.optimizer, run_dir=tmp_path, cadence=diagnose.Cadence(noise=2)
-    ) as monitor:
-        for _ in range(4):
-            training.optimizer.zero_grad()
-            for part in range(3):
-                training.loss(slice(32 * part, 32 * part + 32)).backward()
-            seen.append(monitor._samples)
-            training.optimizer.step()
-    assert seen == [96] * 4
-    assert diagnose.load(tmp_path).scalars["noise_scale"].steps.tolist() == [2, 4]
+@pytest.mark.parametrize("mean_of_parts", [True, False])
+def test_micro_batches_give_it_at_every_look_whatever_the_rate(mean_of_parts, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    mean, parts = torch.linspace(-1, 1, 300), 4
+    model = Quadratic(300)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=diagnose.Cadence(noise=3)):
+        for _ in range(120):
+            optimizer.zero_grad()
+            for _ in range(parts):
+                loss = model(mean + 2 * torch.randn(8, 300, generator=generator))
+                (loss / parts if mean_of_parts else loss).backward()
+            optimizer.step()
+    run = diagnose.load(tmp_path)
+    series = run.scalars["noise_scale"]
+    assert series.steps.tolist() == list(range(1, 121, 3))
+    assert run.setup.environment["noise_scale_from"] == "micro-batches"
+    expected = 300 * 4 / float(mean.square().sum())
+    assert np.median(series.values[-20:]) == pytest.approx(expected, rel=0.15)
+
+
+def test_a_model_that_runs_twice_before_one_backward_pass_has_no_micro_batches(tmp_path):
+    model = Quadratic(10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=diagnose.Cadence(noise=2)):
+        for _ in range(6):
+            first, second = model(1 + torch.randn(4, 10)), model(1 + torch.randn(4, 10))
+            optimizer.zero_grad()
+            (first + second).backward()
+            optimizer.step()
+    run = diagnose.load(tmp_path)
+    assert run.setup.environment["noise_scale_from"] == "consecutive steps"
+    assert run.scalars["noise_scale"].steps.tolist() == [2, 4, 6]
+
+
+def test_clipped_gradients_are_not_compared_with_unclipped_parts(tmp_path):
+    model = Quadratic(10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=diagnose.Cadence(noise=2)):
+        for _ in range(6):
+            optimizer.zero_grad()
+            for _ in range(2):
+                model(1 + torch.randn(4, 10)).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+    assert diagnose.load(tmp_path).setup.environment["noise_scale_from"] == "consecutive steps"
+
+
+def test_frozen_parameters_do_not_keep_it_from_being_told(training, tmp_path):
+    training.model[0].requires_grad_(False)
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+        training.run(2)
+    assert diagnose.load(tmp_path).scalars["noise_scale"].steps.tolist() == [2]

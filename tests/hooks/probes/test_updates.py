@@ -59,12 +59,13 @@ def test_a_sample_sees_a_tensor_in_whichever_order_it_lies(layout):
         tensor = tensor.to(memory_format=torch.channels_last)
     elif layout == "every second":
         tensor = tensor[::2]
-    sample = FlatSample([tensor, tensor[:1, :1, :1, :3]], [0, 1])
+    sample = FlatSample([tensor, tensor[:1, :1, :1, :3]])
     values = sample.take([tensor, tensor[:1, :1, :1, :3]])
-    assert len(values) == len(sample.weights) == len(sample.places) <= MOST_VALUES + 3
+    assert 3 < len(values) <= MOST_VALUES + 3
     assert torch.isin(values, tensor).all()
-    assert sample.weights.double().sum() == pytest.approx(tensor.numel() + 3, rel=1e-5)
+    assert sample.shares * [len(values) - 3, 3] == pytest.approx([tensor.numel(), 3])
     assert torch.equal(values[-3:], tensor[0, 0, 0, :3])
+    assert torch.stack(sample.norms(values)) == pytest.approx(torch.stack([values[:-3].norm(), values[-3:].norm()]))
 
 
 def test_a_step_that_moves_nothing_has_ratio_zero(training, tmp_path):

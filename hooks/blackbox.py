@@ -1,0 +1,82 @@
+"""The black box: when numbers first stop being finite, where that began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from diagnose.hooks.layers import LayerTable, tensors_in
+from diagnose.hooks.replay import Autocast, beside_training, obstacle, output_of
+from diagnose.hooks.stream import Channel, Signals, Stream
+
+
+class Origin:
+    """Runs the forward pass of the first broken step again and counts what is not finite in each layer's output.
+
+    Written once a run: `layers/nonfinite`, exact counts in forward order, NaN for a layer that did not run;
+    and `nonfinite_inputs`, the count in the batch itself. Gradients' own counts are in `layers/grad_norm`.
+    """
+
+    def __init__(self, layers: LayerTable, stream: Stream) -> None:
+        self._layers = layers
+        self._stream = stream
+        self._inputs: tuple[tuple[Any, ...], Mapping[str, Any], Autocast] | None = None
+        self._found = False
+
+    def saw_forward(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], device: torch.device) -> None:
+        """Hold on to the inputs of the open step's latest forward pass."""
+        if not self._found:
+            self._inputs = arguments, keywords, Autocast(device)
+
+    def forget(self) -> None:
+        """The step is over: let go of its inputs."""
+        self._inputs = None
+
+    def trace(self, step: int, micro_batches: int) -> None:
+        """Write what the forward pass of `step` gives, once, while its weights are still the same.
+
+        Under accumulation only the last micro-batch is at hand: a clean one of several proves nothing.
+        """
+        if self._found or self._inputs is None or obstacle(self._layers.model) is not None:
+            return
+        arguments, keywords, autocast = self._inputs
+        self._found, self._inputs = True, None
+        bad_inputs = sum(map(_nonfinite, tensors_in((arguments, keywords))))
+        counts = self._counts(arguments, keywords, autocast)
+        if micro_batches > 1 and not bad_inputs and not any(counts.values()):
+            return
+        row = self._stream.row(step, Channel("origin", len(self._layers), _decoded)).fill_(torch.nan)
+        for place, count in counts.items():
+            row[place] = count
+        self._stream.add(step, "nonfinite_inputs", float(bad_inputs))
+
+    def _counts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], autocast: Autocast) -> dict[int, float]:
+        counts: dict[int, float] = {}
+
+        def count(module: nn.Module, _inputs: Any, output: Any) -> None:
+            place = self._layers.place_of(module)
+            counts[place] = counts.get(place, 0.0) + sum(map(_nonfinite, tensors_in(output)))
+
+        model = self._layers.model
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        handles: list[RemovableHandle] = []
+        try:
+            handles += [module.register_forward_hook(count) for _, module in self._layers.modules]
+            with torch.no_grad(), beside_training(model), autocast.again():
+                output_of(model, weights, arguments, keywords)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return counts
+
+
+def _nonfinite(tensor: Tensor) -> int:
+    return int(tensor.isfinite().logical_not_().sum()) if tensor.is_floating_point() or tensor.is_complex() else 0
+
+
+def _decoded(rows: Any) -> Signals:
+    return {"layers/nonfinite": rows}
