@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from diagnose import symptoms
 from diagnose.errors import InvalidArgumentError
+from diagnose.hooks.layers import is_being_captured
 
 
 def check(model: object, optimizer: object, criterion: object, config: object, on_finding: object) -> None:
@@ -24,6 +25,11 @@ def check(model: object, optimizer: object, criterion: object, config: object, o
         ("config", config, config is None or isinstance(config, Mapping), "a mapping or None"),
         ("on_finding", on_finding, on_finding is None or callable(on_finding), "a function of one Finding or None"),
     )  # fmt: skip
+    if is_being_captured():
+        raise InvalidArgumentError(
+            "attach(): a CUDA graph is being captured, and would replay the steps without any hook running; "
+            "attach before and leave the optimizer's step out of the graph."
+        )
     for name, value, fits, expected in wanted:
         if not fits:
             raise InvalidArgumentError(f"attach({name}={value!r:.80}): expected {expected}.")

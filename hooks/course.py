@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from diagnose.hooks.blackbox import Origin
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
-from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, is_compiled
+from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, is_being_captured, is_compiled
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.curvature import CurvatureProbe
 from diagnose.hooks.probes.gradients import GradientProbe
@@ -27,6 +27,8 @@ from diagnose.hooks.stream import Stream
 from diagnose.hooks.turns import Turns
 from diagnose.logs import layout
 from diagnose.signals import TRAIN_LOSS
+
+CAPTURED = "its steps are captured in a CUDA graph, which replays them without any hook"
 
 
 class Course:
@@ -85,6 +87,8 @@ class Course:
     def open_step(self) -> int:
         """Begin the next step unless one is open; returns its number."""
         if not self._open:
+            if is_being_captured():
+                self._guard.stop(CAPTURED)
             self.step += 1
             self._open, self._altered = True, False
             self._samples = self._micro_batches = 0

@@ -17,10 +17,17 @@ class Guard:
 
     def __init__(self) -> None:
         self.switched_off: set[str] = set()
+        self._stopped = False
+
+    def stop(self, reason: str) -> None:
+        """Run nothing any more; one warning says why."""
+        if not self._stopped:
+            self._stopped = True
+            logger.warning("diagnose: this run is no longer watched: %s.", reason)
 
     def run(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
         """Call `work(*arguments)`; after its first exception `name` is never called again."""
-        if name in self.switched_off:
+        if self._stopped or name in self.switched_off:
             return
         try:
             work(*arguments)

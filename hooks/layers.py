@@ -117,6 +117,11 @@ def is_compiled(model: nn.Module) -> bool:
     return hasattr(inner, "_orig_mod") or inner._compiled_call_impl is not None
 
 
+def is_being_captured() -> bool:
+    """Whether what is launched now is recorded into a CUDA graph: it will be replayed without any hook running."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()  # type: ignore[no-untyped-call]
+
+
 def first_tensor(output: Any) -> Tensor | None:
     """The first tensor of a module's output, also in tuples, lists and mappings; None where there is none."""
     return output if isinstance(output, Tensor) else next(tensors_in(output), None)

@@ -27,6 +27,7 @@ from diagnose.hooks.description import setup_of
 from diagnose.hooks.guard import Guard, Hook
 from diagnose.hooks.layers import LayerTable, replicas, unwrapped
 from diagnose.hooks.probes.clipping import ClippingTap
+from diagnose.hooks.scripting import ScriptingTap
 from diagnose.hooks.stream import Stream
 from diagnose.hooks.termination import flush_on_sigterm, forget
 from diagnose.hooks.watch import Watch
@@ -117,7 +118,8 @@ class Monitor:
             batch_size=batch_size if isinstance(batch_size, int | float) else None,
             describe=self._describe,
         )
-        self._clipping = ClippingTap(self._layers, partial(self._guard.run, "clipping", self._course.clipped))
+        self._clipping = ClippingTap(self._layers, self._guard, self._course.clipped)
+        self._scripting = ScriptingTap()
         self._handles: list[RemovableHandle] = []
         self._hook_model(criterion)
         if optimizer is not None:
@@ -145,6 +147,7 @@ class Monitor:
             handle.remove()
         self._handles.clear()
         self._clipping.close()
+        self._scripting.close()
         self._guard.run("closing", self._course.close)
         self._closing()
         forget(self._stream)

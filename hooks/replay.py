@@ -37,12 +37,15 @@ class Autocast:
 def obstacle(model: nn.Module) -> str | None:
     """Why the model must not be run once more; None where it may.
 
-    Somebody else's hooks would run with it, and might count, collect or communicate.
+    Somebody else's hooks would run with it, and might count, collect or communicate; so might a forward that
+    was put in the place of the class's own, and a captured graph reads its own weights.
     """
     for name, module in model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
         if not all(map(is_ours, hooks)):
             return f"{name or type(model).__name__} has forward hooks of its own"
+        if "forward" in vars(module):
+            return f"{name or type(model).__name__} had its forward replaced"
     return None
 
 

@@ -1,65 +1,101 @@
-"""The gradient norm before clipping, where clipping runs through `torch.nn.utils.clip_grad_norm_`."""
+"""The gradient norm before clipping, where clipping runs through torch's own functions."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
+from diagnose.hooks.guard import Guard
 from diagnose.hooks.layers import LayerTable
 
 Listener = Callable[[Tensor], None]
 
+INNER = ("_get_total_norm", "_clip_grads_with_norm_", "_group_tensors_by_device_and_dtype")
+
 
 class ClippingTap:
-    """Listens to the two inner functions of `clip_grad_norm_`, so that a copy imported by name is heard too.
+    """Listens to the inner functions of `clip_grad_norm_` and `clip_grad_value_`.
 
-    They are replaced while at least one tap is open, and put back when the last one closes. Only
+    Copies of those two imported by name are heard too, since their inner functions are looked up at each
+    call. These are replaced while at least one tap is open, and put back when the last one closes. Only
     2-norms over parameters of this model are passed on.
     """
 
     _open: ClassVar[weakref.WeakSet[ClippingTap]] = weakref.WeakSet()
-    _originals: ClassVar[tuple[Callable[..., Any], Callable[..., Any]] | None] = None
+    _originals: ClassVar[dict[str, Callable[..., Any]]] = {}
 
-    def __init__(self, layers: LayerTable, listener: Listener) -> None:
+    def __init__(self, layers: LayerTable, guard: Guard, listener: Listener) -> None:
+        self._guard = guard
+        self._parameters = layers.parameters
         self._own = {id(parameter) for parameter in layers.parameters}
         self._listener = listener
         self._open.add(self)
-        if ClippingTap._originals is None:
-            ClippingTap._originals = clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_
-            clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_ = _tapped(*ClippingTap._originals)
+        if not ClippingTap._originals and all(hasattr(clip_grad, name) for name in INNER):
+            ClippingTap._originals = {name: getattr(clip_grad, name) for name in INNER}
+            for name, tapped in _tapped(*ClippingTap._originals.values()).items():
+                setattr(clip_grad, name, tapped)
 
     def close(self) -> None:
         """Listen no longer; safe to call twice."""
         self._open.discard(self)
-        if not self._open and ClippingTap._originals is not None:
-            clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_ = ClippingTap._originals
-            ClippingTap._originals = None
+        if not self._open:
+            for name, original in ClippingTap._originals.items():
+                setattr(clip_grad, name, original)
+            ClippingTap._originals = {}
 
-    def hear(self, parameters: Any, total_norm: Tensor) -> None:
+    def hear_norm(self, parameters: Any, total_norm: Tensor) -> None:
         """Pass the norm on if it is over this model's parameters."""
+        self._guard.run("clipping", self._hear_norm, parameters, total_norm)
+
+    def hear_values(self, gradients: Sequence[Tensor]) -> None:
+        """Pass the norm of the gradients on, before their values are clipped, if they are this model's."""
+        self._guard.run("clipping", self._hear_values, gradients)
+
+    def _hear_norm(self, parameters: Any, total_norm: Tensor) -> None:
         first = parameters if isinstance(parameters, Tensor) else next(iter(parameters), None)
         if id(first) in self._own:
             self._listener(total_norm)
 
+    def _hear_values(self, gradients: Sequence[Tensor]) -> None:
+        own = {id(p.grad) for p in self._parameters if p.grad is not None}
+        if gradients and id(gradients[0]) in own:
+            norms = torch._foreach_norm(list(gradients), 2, dtype=torch.float32)
+            self._listener(torch.linalg.vector_norm(torch.stack(norms)))
+
 
 def _tapped(
-    get_total_norm: Callable[..., Tensor], clip_with_norm: Callable[..., None]
-) -> tuple[Callable[..., Tensor], Callable[..., None]]:
+    get_total_norm: Callable[..., Tensor], clip_with_norm: Callable[..., None], group: Callable[..., Any]
+) -> dict[str, Callable[..., Any]]:
     kinds: list[float] = []  # of the norm that was taken last; clipping follows at once, on the same thread
+    within: list[str] = []  # the tapped functions under way, which group gradients too
 
     def get(tensors: Any, norm_type: float = 2.0, *rest: Any, **keywords: Any) -> Tensor:
         kinds[:] = [float(norm_type)]
-        return get_total_norm(tensors, norm_type, *rest, **keywords)
+        within.append("norm")
+        try:
+            return get_total_norm(tensors, norm_type, *rest, **keywords)
+        finally:
+            within.pop()
 
     def clip(parameters: Any, max_norm: float, total_norm: Tensor, *rest: Any, **keywords: Any) -> None:
         if kinds == [2.0] and isinstance(total_norm, torch.Tensor):
             for tap in list(ClippingTap._open):
-                tap.hear(parameters, total_norm)
-        clip_with_norm(parameters, max_norm, total_norm, *rest, **keywords)
+                tap.hear_norm(parameters, total_norm)
+        within.append("clip")
+        try:
+            clip_with_norm(parameters, max_norm, total_norm, *rest, **keywords)
+        finally:
+            within.pop()
 
-    return get, clip
+    def grouped(tensors: Sequence[Any], *rest: Any, **keywords: Any) -> Any:
+        if not within:  # called by clip_grad_value_, then
+            for tap in list(ClippingTap._open):
+                tap.hear_values(tensors[0])
+        return group(tensors, *rest, **keywords)
+
+    return dict(zip(INNER, (get, clip, grouped), strict=True))

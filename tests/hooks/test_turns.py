@@ -41,9 +41,9 @@ def test_two_optimizers_that_share_a_model_take_one_step_together(training, tmp_
     assert len(run.setup.optimizer["groups"]) == 2
 
 
-def gan_steps(generator, discriminator, optimizers, steps, seen, discriminator_steps=1):
+def gan_steps(networks, optimizers, steps, seen, *, discriminator_steps=1):
     """Alternating training in which each backward pass leaves gradients in the other network."""
-    for_generator, for_discriminator = optimizers
+    (generator, discriminator), (for_generator, for_discriminator) = networks, optimizers
     loss = nn.BCEWithLogitsLoss()
     for _ in range(steps):
         for _ in range(discriminator_steps):
@@ -76,7 +76,7 @@ def test_in_a_gan_each_monitor_tells_its_own_networks_gradients_at_its_own_steps
         diagnose.attach(generator, optimizers[0], run_dir=tmp_path / "generator"),
         diagnose.attach(discriminator, optimizers[1], run_dir=tmp_path / "discriminator"),
     ):
-        gan_steps(generator, discriminator, optimizers, 10, seen, discriminator_steps)
+        gan_steps((generator, discriminator), optimizers, 10, seen, discriminator_steps=discriminator_steps)
     for name, expected in seen.items():
         series = diagnose.load(tmp_path / name).scalars["grad_norm"]
         assert series.steps.tolist() == list(range(1, len(expected) + 1))
@@ -87,7 +87,7 @@ def test_a_gan_in_one_module_has_one_step_a_round_and_each_sides_gradients_as_it
     generator, discriminator, optimizers = gan()
     seen = {"generator": [], "discriminator": []}
     with diagnose.attach(nn.ModuleDict({"g": generator, "d": discriminator}), run_dir=tmp_path):
-        gan_steps(generator, discriminator, optimizers, 10, seen)
+        gan_steps((generator, discriminator), optimizers, 10, seen)
     run = diagnose.load(tmp_path)
     assert run.scalars["grad_norm"].steps.tolist() == list(range(1, 11))
     expected = np.hypot(seen["generator"], seen["discriminator"])
@@ -98,7 +98,7 @@ def test_an_optimizer_that_steps_more_rarely_does_not_hold_up_the_steps(tmp_path
     generator, discriminator, optimizers = gan()
     seen = {"generator": [], "discriminator": []}
     with diagnose.attach(nn.ModuleDict({"g": generator, "d": discriminator}), run_dir=tmp_path):
-        gan_steps(generator, discriminator, optimizers, 10, seen, discriminator_steps=3)
+        gan_steps((generator, discriminator), optimizers, 10, seen, discriminator_steps=3)
     steps = diagnose.load(tmp_path).scalars["grad_norm"].steps
     assert 28 <= len(steps) == steps[-1] <= 31
 

@@ -9,6 +9,11 @@ from torch import nn
 from torch.nn.utils import clip_grad, clip_grad_norm_
 
 import diagnose
+from diagnose.hooks.probes.clipping import INNER
+
+
+def norm_of(model: nn.Module) -> float:
+    return float(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
 
 
 def test_both_norms_are_logged_where_torch_clips(training, tmp_path):
@@ -24,11 +29,30 @@ def test_both_norms_are_logged_where_torch_clips(training, tmp_path):
     assert np.allclose(run.scalars["grad_norm"].values, 0.01, rtol=1e-3)
 
 
+def test_the_norm_before_values_are_clipped_is_logged_too(training, tmp_path):
+    from torch.nn.utils import clip_grad_value_
+
+    expected, clipped = [], []
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+        for _ in range(5):
+            training.optimizer.zero_grad()
+            training.loss().backward()
+            expected.append(norm_of(training.model))
+            clip_grad_value_(training.model.parameters(), 0.001)
+            clipped.append(norm_of(training.model))
+            clip_grad_norm_(training.model.parameters(), 100.0)  # a second clipping hides nothing of the first
+            training.optimizer.step()
+    run = diagnose.load(tmp_path)
+    assert run.scalars["grad_norm_unclipped"].values == pytest.approx(expected, rel=1e-5)
+    assert run.scalars["grad_norm"].values == pytest.approx(clipped, rel=1e-5)
+
+
 def test_another_models_clipping_and_other_norms_are_not_ours(training, new_training, tmp_path):
     other = new_training(seed=1)
     with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
         other.loss().backward()
         clip_grad_norm_(other.model.parameters(), 1.0)
+        clip_grad.clip_grad_value_(other.model.parameters(), 1.0)
         training.loss().backward()
         clip_grad_norm_(training.model.parameters(), 1.0, norm_type=float("inf"))
         training.optimizer.step()
@@ -36,7 +60,7 @@ def test_another_models_clipping_and_other_norms_are_not_ours(training, new_trai
 
 
 def test_clipping_gives_the_same_result_and_is_put_back(training, tmp_path):
-    inner = clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_
+    inner = [getattr(clip_grad, name) for name in INNER]
     training.loss().backward()
     gradient = [p.grad.clone() for p in training.model.parameters()]
     plain = clip_grad_norm_(training.model.parameters(), 0.5)
@@ -48,9 +72,9 @@ def test_clipping_gives_the_same_result_and_is_put_back(training, tmp_path):
     assert torch.equal(clip_grad_norm_(training.model.parameters(), 0.5), plain)
     assert all(torch.equal(p.grad, c) for p, c in zip(training.model.parameters(), clipped, strict=True))
     first.close()
-    assert clip_grad._get_total_norm is not inner[0]
+    assert all(getattr(clip_grad, name) is not original for name, original in zip(INNER, inner, strict=True))
     second.close()
-    assert (clip_grad._get_total_norm, clip_grad._clip_grads_with_norm_) == inner
+    assert [getattr(clip_grad, name) for name in INNER] == inner
 
 
 @pytest.mark.parametrize(

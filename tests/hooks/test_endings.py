@@ -1,0 +1,112 @@
+"""However a run ends, or its disk, training goes its way and the log reads."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+
+import diagnose
+
+
+def test_a_log_says_whether_it_was_closed_in_order(training, tmp_path):
+    monitor = diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path)
+    training.run(120)
+    while not next(iter(tmp_path.iterdir())).stat().st_size > 20_000:
+        training.run(1)
+    assert not diagnose.load(tmp_path).closed
+    monitor.close()
+    assert diagnose.load(tmp_path).closed
+
+
+SCRIPT = """
+    import torch, diagnose
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    criterion = torch.nn.MSELoss()
+    diagnose.attach(model, optimizer, criterion=criterion, run_dir={run_dir!r})
+    for _ in range(9):
+        optimizer.zero_grad()
+        criterion(model(torch.randn(4, 3)), torch.zeros(4, 1)).backward()
+        optimizer.step()
+    {ending}
+"""
+
+
+@pytest.mark.parametrize("ending", ["", "raise RuntimeError('boom')", "raise SystemExit(3)"])
+def test_at_interpreter_exit_the_log_is_whole_without_close(tmp_path, ending):
+    script = textwrap.dedent(SCRIPT).format(run_dir=str(tmp_path), ending=ending)
+    subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, timeout=60)
+    assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 9
+
+
+def test_a_disk_that_fails_costs_the_log_and_not_the_training(training, tmp_path, caplog, monkeypatch):
+    from diagnose.logs.writing import EventFile
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(EventFile, "write_step", full)
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+        assert len(training.run(200)) == 200
+    assert caplog.text.count("steps are missing from the log") == 1
+
+
+def test_a_run_dir_that_is_deleted_costs_nothing_but_the_log(training, tmp_path):
+    run_dir = tmp_path / "run"
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=run_dir):
+        shutil.rmtree(run_dir)
+        assert len(training.run(120)) == 120
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGKILL"])
+def test_a_process_that_is_killed_leaves_a_log_that_reads_up_to_its_last_flush_or_its_end(tmp_path, ending):
+    script = textwrap.dedent(SCRIPT).format(run_dir=str(tmp_path), ending="").replace("range(9)", "iter(int, 1)")
+    process = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and sum(p.stat().st_size for p in tmp_path.iterdir()) < 20_000:
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, ending))
+    assert process.wait(20) == -getattr(signal, ending)
+    run = diagnose.load(tmp_path)
+    assert len(run.scalars["loss/train"]) >= 40
+    assert run.closed is (ending == "SIGTERM")
+    assert diagnose.examine(run) is not None
+
+
+def test_a_programs_own_sigterm_handler_is_left_alone_and_the_default_comes_back(training, tmp_path):
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        first = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "a")
+        second = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "b")
+        first.close()
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        second.close()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "c"):
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+def test_data_loaders_with_forked_workers_leave_the_log_alone(training, tmp_path):
+    data = torch.utils.data.TensorDataset(training.x, training.y)
+    loader = torch.utils.data.DataLoader(data, batch_size=32, num_workers=2, multiprocessing_context="fork")
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+        for _ in range(4):
+            for x, y in loader:
+                training.optimizer.zero_grad()
+                training.criterion(training.model(x), y).backward()
+                training.optimizer.step()
+    run = diagnose.load(tmp_path)
+    assert run.scalars["loss/train"].steps.tolist() == list(range(1, 13))
+    assert run.closed
+    assert run.notes == ()
