@@ -46,12 +46,12 @@ class SelfTime:
 
             return call
 
-        kept = Hook.__call__, monitor_module.Monitor._close_step
-        Hook.__call__, monitor_module.Monitor._close_step = timed(kept[0]), timed(kept[1])
+        kept = Hook.__call__, monitor_module.Monitor._after_step
+        Hook.__call__, monitor_module.Monitor._after_step = timed(kept[0]), timed(kept[1])
         try:
             yield self
         finally:
-            Hook.__call__, monitor_module.Monitor._close_step = kept
+            Hook.__call__, monitor_module.Monitor._after_step = kept
 
 
 def block(step: Callable[[], None], steps: int) -> tuple[float, float]:

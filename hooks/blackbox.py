@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from diagnose.hooks.layers import LayerTable, tensors_in
-from diagnose.hooks.replay import Autocast, beside_training, obstacle, output_of
+from diagnose.hooks.layers import LayerTable, device_of, tensors_in
+from diagnose.hooks.replay import autocast, autocast_type, beside_training, obstacle, output_of
 from diagnose.hooks.stream import Channel, Signals, Stream
 
 
@@ -18,19 +21,20 @@ class Origin:
     """Runs the forward pass of the first broken step again and counts what is not finite in each layer's output.
 
     Written once a run: `layers/nonfinite`, exact counts in forward order, NaN for a layer that did not run;
-    and `nonfinite_inputs`, the count in the batch itself. Gradients' own counts are in `layers/grad_norm`.
+    `layers/nonfinite_weights`, those of the weights that it ran with: the break is older than the pass then;
+    and `nonfinite_inputs`, the count in the batch itself.
     """
 
     def __init__(self, layers: LayerTable, stream: Stream) -> None:
         self._layers = layers
         self._stream = stream
-        self._inputs: tuple[tuple[Any, ...], Mapping[str, Any], Autocast] | None = None
+        self._inputs: tuple[tuple[Any, ...], Mapping[str, Any], torch.dtype | None] | None = None
         self._found = False
 
-    def saw_forward(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], device: torch.device) -> None:
+    def saw_forward(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], device_type: str) -> None:
         """Hold on to the inputs of the open step's latest forward pass."""
         if not self._found:
-            self._inputs = arguments, keywords, Autocast(device)
+            self._inputs = arguments, keywords, autocast_type(device_type)
 
     def forget(self) -> None:
         """The step is over: let go of its inputs."""
@@ -43,18 +47,22 @@ class Origin:
         """
         if self._found or self._inputs is None or obstacle(self._layers.model) is not None:
             return
-        arguments, keywords, autocast = self._inputs
+        arguments, keywords, dtype = self._inputs
         self._found, self._inputs = True, None
+        # This waits for the device, once: a run that breaks has time.
         bad_inputs = sum(map(_nonfinite, tensors_in((arguments, keywords))))
-        counts = self._counts(arguments, keywords, autocast)
+        counts = self._counts(arguments, keywords, dtype)
         if micro_batches > 1 and not bad_inputs and not any(counts.values()):
             return
-        row = self._stream.row(step, Channel("origin", len(self._layers), _decoded)).fill_(torch.nan)
-        for place, count in counts.items():
-            row[place] = count
+        weights = self._in_weights()
+        outputs = [counts.get(place, math.nan) for place in range(len(weights))]
+        row = self._stream.row(step, Channel("origin", 2 * len(weights), _decoded))
+        row.copy_(torch.tensor(outputs + weights))
         self._stream.add(step, "nonfinite_inputs", float(bad_inputs))
 
-    def _counts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], autocast: Autocast) -> dict[int, float]:
+    def _counts(
+        self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], dtype: torch.dtype | None
+    ) -> dict[int, float]:
         counts: dict[int, float] = {}
 
         def count(module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -66,11 +74,17 @@ class Origin:
         handles: list[RemovableHandle] = []
         try:
             handles += [module.register_forward_hook(count) for _, module in self._layers.modules]
-            with torch.no_grad(), beside_training(model), autocast.again():
+            with torch.no_grad(), beside_training(model), autocast(device_of(model).type, dtype):
                 output_of(model, weights, arguments, keywords)
         finally:
             for handle in handles:
                 handle.remove()
+        return counts
+
+    def _in_weights(self) -> list[float]:
+        counts = [0.0] * len(self._layers)
+        for parameter in self._layers.parameters:
+            counts[self._layers.layer_of(parameter)] += _nonfinite(parameter)
         return counts
 
 
@@ -78,5 +92,6 @@ def _nonfinite(tensor: Tensor) -> int:
     return int(tensor.isfinite().logical_not_().sum()) if tensor.is_floating_point() or tensor.is_complex() else 0
 
 
-def _decoded(rows: Any) -> Signals:
-    return {"layers/nonfinite": rows}
+def _decoded(rows: NDArray[np.float32]) -> Signals:
+    outputs, weights = np.hsplit(rows, 2)
+    return {"layers/nonfinite": outputs, "layers/nonfinite_weights": weights}

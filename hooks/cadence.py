@@ -10,11 +10,13 @@ from typing import Final
 
 from diagnose.errors import InvalidArgumentError
 
-BUDGET: Final = 0.003  # of the step's time for each sampled probe
+BUDGET: Final = 0.0015  # of the training's time for each sampled probe
 LONGEST: Final = 1_000  # steps between two looks, however dear a look is
+GRADIENT_BUDGET: Final = 0.008  # gradients are worth more: they are the record of the last steps before a break
+LONGEST_OF: Final = {"gradients": 4, "curvature": 100_000}  # the one stays a record, the other is truly dear
 FORGET: Final = 0.3  # weight of the newest measurement in the running means
 FIRST_LOOK: Final = {"curvature": 10}  # the others look at step 1; this one waits until training has warmed up
-ZOOMED: Final = ("activations", "updates")  # look at every step while trouble begins
+ZOOMED: Final = ("gradients", "activations", "updates")  # look at every step while trouble begins
 ZOOM_STEPS: Final = 10
 ZOOM_REST: Final = 500  # steps until the next zoom: a run that is wild throughout keeps within the budget
 
@@ -50,8 +52,7 @@ class Timetable:
 
     Where it is `elastic`, it measures what each look costs on the training's thread and how long a step
     takes, and stretches a probe's period until the probe costs at most BUDGET of the training's time, up to
-    LONGEST steps; `zoom` has the cheap probes look at every step for a while. Gradients keep the period that
-    the cadence says: they are the black box of the last steps.
+    LONGEST steps (gradients: GRADIENT_BUDGET); `zoom` has the cheap probes look at every step for a while.
     """
 
     def __init__(self, cadence: Cadence, *, elastic: bool, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -60,6 +61,7 @@ class Timetable:
         self._elastic = elastic
         self._clock = clock
         self._next = {probe: FIRST_LOOK.get(probe, 1) for probe, period in self.periods.items() if period}
+        self._earliest = min(self._next.values(), default=0)
         self._zoomed_until = 0
         self._cost_s: dict[str, float] = {}  # of the look that is under way
         self._mean_cost_s: dict[str, float] = {}
@@ -69,6 +71,14 @@ class Timetable:
     def due(self, probe: str, step: int) -> bool:
         """Whether `probe` looks at `step` (1 for the first); asked again for the same step, it says the same."""
         return probe in self._next and step >= self._next[probe]
+
+    def ever(self, probe: str) -> bool:
+        """Whether `probe` looks at all."""
+        return probe in self._next
+
+    def quiet(self, step: int) -> bool:
+        """Whether nothing at all is due at `step`: the answer that most steps get, and cheaply."""
+        return step < self._earliest
 
     def period(self, probe: str, step: int) -> int:
         """The steps from `probe`'s look at `step` to its next one."""
@@ -82,6 +92,7 @@ class Timetable:
         for probe in ZOOMED:
             if probe in self._next:
                 self._next[probe] = min(self._next[probe], step + 1)
+        self._earliest = min(self._next.values(), default=0)
 
     def step_done(self, step: int) -> None:
         """A step is over: whatever was due at it waits for its period now."""
@@ -89,9 +100,12 @@ class Timetable:
         if self._began_s is not None:
             self._step_s = _running_mean(self._step_s, now - self._began_s)
         self._began_s = now
+        if self.quiet(step):
+            return
         for probe, due_at in self._next.items():
             if due_at <= step:
                 self._next[probe] = step + self.period(probe, step)
+        self._earliest = min(self._next.values(), default=0)
 
     @contextmanager
     def timed(self, probe: str) -> Iterator[None]:
@@ -106,8 +120,9 @@ class Timetable:
         if not self._elastic or not self._step_s:
             return
         mean = self._mean_cost_s[probe] = _running_mean(self._mean_cost_s.get(probe), cost)
-        wanted = int(mean / (BUDGET * self._step_s)) + 1
-        self.periods[probe] = max(self._shortest[probe], min(wanted, LONGEST))
+        budget = GRADIENT_BUDGET if probe == "gradients" else BUDGET
+        wanted = int(mean / (budget * self._step_s)) + 1
+        self.periods[probe] = max(self._shortest[probe], min(wanted, LONGEST_OF.get(probe, LONGEST)))
 
     def _zooms(self, probe: str, step: int) -> bool:
         return step < self._zoomed_until and probe in ZOOMED

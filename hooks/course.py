@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,9 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from diagnose.hooks.blackbox import Origin
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
-from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, first_tensor, is_being_captured, is_compiled
+from diagnose.hooks.layers import ForwardOrder, LayerTable, batch_of, device_of, is_being_captured, is_compiled
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.curvature import CurvatureProbe
 from diagnose.hooks.probes.gradients import GradientProbe
@@ -22,8 +22,8 @@ from diagnose.hooks.probes.losses import LossProbe
 from diagnose.hooks.probes.noise import NoiseProbe
 from diagnose.hooks.probes.precision import PrecisionProbe
 from diagnose.hooks.probes.updates import UpdateProbe
-from diagnose.hooks.pulse import Band, Beat, Pulse
 from diagnose.hooks.stream import Stream
+from diagnose.hooks.trouble import Trouble
 from diagnose.hooks.turns import Turns
 from diagnose.logs import layout
 from diagnose.signals import TRAIN_LOSS
@@ -54,7 +54,9 @@ class Course:
         self.step = 0  # the step that is open, or was completed last; the first is 1
         self.noise_source = ""
         self.optimizers: list[Optimizer] = []  # those that train the model, in the order of their discovery
-        self._turns = Turns()
+        self._names: list[list[str]] = []  # of each optimizer's learning rates in the log
+        self._turns: Turns | None = None  # where there are several optimizers
+        self._device_type = ""
         self._open = False
         self._samples = 0  # of the open step, all its micro-batches together
         self._micro_batches = 0
@@ -69,7 +71,7 @@ class Course:
         self._compiled = is_compiled(model)  # its layers' hooks would not run
         self._order: ForwardOrder | None = None
         self._gradients = GradientProbe(layers, stream)
-        self._activations = ActivationProbe(layers, stream, guard)
+        self._activations = ActivationProbe(layers, stream, guard, partial(timetable.timed, "activations"))
         self._updates = UpdateProbe(layers, stream)
         self._noise = NoiseProbe(layers, stream, 1 if self._compiled else ranks, self._noise_told)
         self._curvature = CurvatureProbe(layers.model, stream, self._lr)
@@ -79,8 +81,8 @@ class Course:
             if isinstance(scaler, GradScaler)
             else None
         )
-        self._pulse, self._norm_band, self._loss_band = Pulse(), Band(), Band()
-        self._origin = Origin(layers, stream)
+        scaled = self._precision is not None
+        self._trouble = Trouble(layers, stream, guard, timetable, scaled=scaled)
 
     # --- what happens in a step, in this order ----------------------------------------------------
 
@@ -93,7 +95,9 @@ class Course:
             self._open, self._altered = True, False
             self._samples = self._micro_batches = 0
             if self.step == 1:
-                self._stream.place_on(device_of(self._model))
+                device = device_of(self._model)
+                self._device_type = device.type
+                self._stream.place_on(device)
             self._stream.step_done(self.step)
         return self.step
 
@@ -103,24 +107,26 @@ class Course:
             return
         step = self.open_step()
         self._micro_batches += 1
-        batch = first_tensor((arguments, keywords))
+        batch = batch_of(arguments, keywords)
         if batch is not None and batch.dim():
-            self._samples += batch.shape[0]
+            self._samples += len(batch)
         if self._micro_batches == 1:
-            self._begin(step)
+            if step == 1 or not self._timetable.quiet(step):
+                self._begin(step)
         elif self._micro_batches == 2 and self._timetable.due("noise", step):
             self._look("noise", self._noise.second_forward)
-        if batch is not None:
-            self._origin.saw_forward(arguments, keywords, batch.device)
+        self._trouble.origin.saw_forward(arguments, keywords, self._device_type)
 
     def after_forward(
         self, _model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any
     ) -> None:
         """The model has run, in training or not."""
-        self.finish_forward()
-        if self._model.training and torch.is_grad_enabled():
+        if self._activations.watching or self._order is not None:
+            self.finish_forward()
+        if self._curvature.objective.watching and self._model.training and torch.is_grad_enabled():
             self._curvature.objective.saw_forward(arguments, keywords, output)
-        self._losses.from_output((arguments, keywords), output)
+        if not isinstance(output, Tensor):
+            self._losses.from_output(arguments, keywords, output)
 
     def finish_forward(self) -> None:
         """Take the layers' hooks away and write what they saw."""
@@ -139,7 +145,8 @@ class Course:
         self, criterion: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any
     ) -> None:
         """The loss module has run."""
-        self._curvature.objective.saw_criterion(criterion, arguments, keywords)
+        if self._curvature.objective.watching:
+            self._curvature.objective.saw_criterion(criterion, arguments, keywords)
         self._losses.from_criterion(arguments, output)
 
     def clipped(self, norm: Tensor) -> None:
@@ -151,34 +158,38 @@ class Course:
 
     def adopt(self, optimizer: Optimizer) -> None:
         """Another optimizer trains the model: from its first step on, a step of training takes its step too."""
+        if len(self.optimizers) == 1:
+            self._turns = Turns(self.optimizers[0])
         self.optimizers.append(optimizer)
+        self._names.append([])
 
     def before_step(self, optimizer: Optimizer) -> None:
         """An optimizer is about to step: the gradients are what it will see."""
-        if self._turns.again(optimizer):
+        turns = self._turns
+        if turns is not None and turns.again(optimizer):
             self._end_step()
         # One that steps right after a step's end, with nothing in between, still belongs to it.
-        step = self.step if not self._open and self._turns.stray(optimizer) else self.open_step()
-        if self._timetable.due("gradients", step):
+        stray = turns is not None and not self._open and self.step > 0 and turns.stray(optimizer)
+        step = self.step if stray else self.open_step()
+        if self._timetable.due("gradients", step) or self._loss_is_broken(step):
             self._guard.run("gradients", self._measure_gradients, step, optimizer)
-        if not self._turns.began:
-            self._before_first_update(step)
+        if self._noise.waits_for_second or not self._timetable.quiet(step):
+            self._before_update(step)
         if self._precision is not None:
             self._guard.run("precision", self._precision.measure, step, optimizer)
-        first_group = sum(len(o.param_groups) for o in self.optimizers[: self.optimizers.index(optimizer)])
-        for number, group in enumerate(optimizer.param_groups, first_group):
-            self._stream.add(step, f"lr/group{number}", group["lr"])
+        for name, group in zip(self._rate_names(optimizer), optimizer.param_groups, strict=True):
+            self._stream.add(step, name, group["lr"])
 
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped, or the scaler has left its step out; the last of them ends the step."""
-        if self._turns.stepped(optimizer, within=self._open):
+        if self._turns is None or self._turns.stepped(optimizer, within=self._open):
             self._end_step()
 
     def close(self) -> None:
         """Leave no hook behind and let go of all that was held."""
         self.finish_forward()
         self._noise.forget()
-        self._origin.forget()
+        self._trouble.origin.forget()
         self._curvature.objective.forget()
         if self._precision is not None:
             self._precision.close()
@@ -199,31 +210,33 @@ class Course:
         if due("curvature", step):
             self._curvature.objective.begin()
 
-    def _before_first_update(self, step: int) -> None:
-        """The parameters are still as the forward pass saw them."""
+    def _before_update(self, step: int) -> None:
+        """The parameters are still as the forward pass saw them, unless another optimizer has stepped already."""
         due = self._timetable.due
         # What one of several optimizers is about to use may be mixed with another's gradients.
-        if len(self.optimizers) == 1 and (self._noise.waits_for_second or due("noise", step)):
+        if self._turns is None and (self._noise.waits_for_second or due("noise", step)):
             self._look("noise", self._measure_noise, step)
             if not self._noise.waits_for_second:
                 self._look_done("noise")
-        if due("updates", step):
+        if due("updates", step) and not (self._turns is not None and self._turns.began):
             self._look("updates", self._updates.before)
 
     def _end_step(self) -> None:
         """All optimizers have stepped."""
         step, due = self.step, self._timetable.due
-        if due("updates", step):
-            self._look("updates", self._updates.after, step)
-            self._look_done("updates")
-        if due("curvature", step):
-            self._look("curvature", self._curvature.measure, step)
-            self._curvature.objective.forget()
-            self._look_done("curvature")
-        self._origin.forget()
+        if not self._timetable.quiet(step):
+            if due("updates", step):
+                self._look("updates", self._updates.after, step)
+                self._look_done("updates")
+            if due("curvature", step):
+                self._look("curvature", self._curvature.measure, step)
+                self._curvature.objective.forget()
+                self._look_done("curvature")
+        self._trouble.origin.forget()
         self._timetable.step_done(step)
         self._open = False
-        self._turns.ended()
+        if self._turns is not None:
+            self._turns.ended()
 
     def _look(self, probe: str, work: Callable[..., None], *arguments: Any) -> None:
         """A part of a probe's look: what it costs is counted, and what it raises stays here."""
@@ -236,24 +249,18 @@ class Course:
         self._stream.add(self.step, layout.CADENCE_TAG + probe, float(self._timetable.period(probe, self.step)))
 
     def _measure_gradients(self, step: int, optimizer: Optimizer) -> None:
-        norms = self._gradients.measure(step, optimizer, self._share_of(optimizer))
-        if norms is None:
-            return
-        self._pulse.send(step, self._stream.latest(step, TRAIN_LOSS), norms)
-        for beat in self._pulse.beats():
-            self._feel(beat)
+        with self._timetable.timed("gradients"):
+            norms = self._gradients.measure(step, optimizer, self._share_of(optimizer))
+            if norms is not None:
+                self._trouble.feel(step, self._stream.latest(step, TRAIN_LOSS), norms, self._micro_batches)
+        self._timetable.look_done("gradients")
 
-    def _feel(self, beat: Beat) -> None:
-        """Trouble that begins is looked at closely; where numbers break, their origin is looked for at once."""
-        if not beat.broken:
-            wild = self._norm_band.leaves(beat.grad_norm)
-            wild |= beat.loss is not None and self._loss_band.leaves(beat.loss)
-            if wild:
-                self._timetable.zoom(beat.step)
-            return
-        scaled = self._precision is not None and (beat.loss is None or math.isfinite(beat.loss))
-        if beat.step == self.step and not scaled:  # later, the weights are no longer those of the broken step
-            self._guard.run("black box", self._origin.trace, beat.step, self._micro_batches)
+    def _loss_is_broken(self, step: int) -> bool:
+        """Whether the step's loss is known on the host to be no finite number: its gradients are worth a look then."""
+        if not self._timetable.ever("gradients"):
+            return False
+        loss = self._stream.latest(step, TRAIN_LOSS)
+        return isinstance(loss, float) and not math.isfinite(loss)
 
     def _measure_noise(self, step: int) -> None:
         altered = self._altered or self._precision is not None
@@ -285,6 +292,14 @@ class Course:
             return frozenset(held[optimizer])
         others = set[int]().union(*(ids for o, ids in held.items() if o is not optimizer))
         return frozenset({id(p) for p in self._layers.parameters} - others)
+
+    def _rate_names(self, optimizer: Optimizer) -> list[str]:
+        """`lr/group0`, `lr/group1`, … for the optimizer's groups, counted on through all optimizers."""
+        place = self.optimizers.index(optimizer)
+        if len(self._names[place]) != len(optimizer.param_groups):
+            before = sum(len(other.param_groups) for other in self.optimizers[:place])
+            self._names[place] = [f"lr/group{before + number}" for number in range(len(optimizer.param_groups))]
+        return self._names[place]
 
     def _first_optimizer(self) -> Optimizer | None:
         return self.optimizers[0] if self.optimizers else None

@@ -16,24 +16,29 @@ class Guard:
     """Runs our code inside someone's training; what fails is switched off, with one warning that names it."""
 
     def __init__(self) -> None:
-        self.switched_off: set[str] = set()
-        self._stopped = False
+        self.off: set[str] = set()  # the names of what has failed
+        self.stopped = False
 
     def stop(self, reason: str) -> None:
         """Run nothing any more; one warning says why."""
-        if not self._stopped:
-            self._stopped = True
+        if not self.stopped:
+            self.stopped = True
+            self.off.add(reason)
             logger.warning("diagnose: this run is no longer watched: %s.", reason)
+
+    def switch_off(self, name: str, error: Exception) -> None:
+        """Never run `name` again; one warning says what it raised."""
+        self.off.add(name)
+        logger.warning("diagnose: %s is switched off: %s: %s", name, type(error).__name__, error)
 
     def run(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
         """Call `work(*arguments)`; after its first exception `name` is never called again."""
-        if self._stopped or name in self.switched_off:
+        if self.stopped or name in self.off:
             return
         try:
             work(*arguments)
         except Exception as error:  # noqa: BLE001  whatever it is, training goes on
-            self.switched_off.add(name)
-            logger.warning("diagnose: %s is switched off: %s: %s", name, type(error).__name__, error)
+            self.switch_off(name, error)
 
 
 class Hook:
@@ -56,9 +61,20 @@ class Hook:
         Inside a compiled, traced or transformed model (torch.func) there is nothing to see, and a hook must
         not become part of it.
         """
-        if torch.compiler.is_compiling() or Hook._asleep or _tracing() or _transforming():
+        if (
+            torch.compiler.is_compiling()
+            or Hook._asleep
+            or torch._C._get_tracing_state() is not None
+            or torch._C._functorch.peek_interpreter_stack() is not None
+        ):
             return
-        self._guard.run(self._name, self._work, *arguments)
+        guard = self._guard
+        if guard.off and (guard.stopped or self._name in guard.off):
+            return
+        try:
+            self._work(*arguments)
+        except Exception as error:  # noqa: BLE001  whatever it is, training goes on
+            guard.switch_off(self._name, error)
 
     @classmethod
     @contextmanager
@@ -79,14 +95,6 @@ class _Empty:
 
     def __call__(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
-
-
-def _tracing() -> bool:
-    return torch._C._get_tracing_state() is not None
-
-
-def _transforming() -> bool:
-    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def is_ours(hook: object) -> bool:

@@ -124,7 +124,14 @@ def is_being_captured() -> bool:
 
 def first_tensor(output: Any) -> Tensor | None:
     """The first tensor of a module's output, also in tuples, lists and mappings; None where there is none."""
-    return output if isinstance(output, Tensor) else next(tensors_in(output), None)
+    return next(tensors_in(output), None)
+
+
+def batch_of(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Tensor | None:
+    """The first tensor among a module's inputs, whose first dimension is taken to be the batch."""
+    if arguments and isinstance(arguments[0], Tensor):
+        return arguments[0]
+    return first_tensor((arguments, keywords))
 
 
 def tensors_in(output: Any) -> Iterator[Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import queue
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -187,11 +186,8 @@ class Monitor:
         if torch.compiler.is_compiling():
             return
         self._guard.run("steps", self._course.after_step, optimizer)
-        while True:
-            try:
-                finding = self._watch.news.get_nowait()
-            except queue.Empty:
-                return
+        while not self._watch.news.empty():
+            finding = self._watch.news.get()
             if self._on_finding is not None:
                 self._guard.run("on_finding", self._on_finding, finding)
             if finding.id in self._halt_on:

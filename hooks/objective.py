@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from diagnose.hooks.layers import first_tensor, tensors_in
-from diagnose.hooks.replay import Autocast, output_of
+from diagnose.hooks.layers import batch_of, device_of, tensors_in
+from diagnose.hooks.replay import autocast, autocast_type, output_of
 
 SHARE = 8  # the loss is computed on this part of the batch: one in SHARE samples
 FEWEST = 2  # samples: batch normalisation cannot do with one
@@ -36,7 +36,7 @@ class _Forward:
     places: tuple[_Place, ...]
     own_loss: bool
     batch: int
-    autocast: Autocast
+    autocast: torch.dtype | None
 
 
 @dataclass(frozen=True)
@@ -60,35 +60,36 @@ class Objective:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._watching = False
+        self.watching = False
         self.forget()
 
     def begin(self) -> None:
         """Note what happens from here on."""
         self.forget()
-        self._watching = True
+        self.watching = True
 
     def forget(self) -> None:
         """Let go of everything that was noted."""
-        self._watching = False
+        self.watching = False
         self._forward: _Forward | None = None
         self._criterion: _Criterion | None = None
         self._forwards = self._criteria = 0
 
     def saw_forward(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any) -> None:
         """The model has run; of several micro-batches the last counts."""
-        batch = first_tensor((arguments, keywords))
-        if not self._watching or batch is None or not batch.dim():
+        batch = batch_of(arguments, keywords)
+        if batch is None or not batch.dim():
             return
         self._forwards += 1
         places = tuple(_Place(t.data_ptr(), tuple(t.shape), t.stride()) for t in tensors_in(output))
+        dtype = autocast_type(batch.device.type)
         own_loss = isinstance(getattr(output, "loss", None), Tensor)
-        self._forward = _Forward(arguments, keywords, places, own_loss, len(batch), Autocast(batch.device))
+        self._forward = _Forward(arguments, keywords, places, own_loss, len(batch), dtype)
         self._criterion = None
 
     def saw_criterion(self, module: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """The loss module has run."""
-        if not self._watching or self._forward is None or not arguments or not isinstance(arguments[0], Tensor):
+        if self._forward is None or not arguments or not isinstance(arguments[0], Tensor):
             return
         self._criteria += 1
         link = _link(arguments[0], self._forward.places)
@@ -110,7 +111,7 @@ class Objective:
         part = min(forward.batch, max(FEWEST, -(-forward.batch // SHARE)))
 
         def compute(weights: Mapping[str, Tensor]) -> Tensor:
-            with forward.autocast.again():
+            with autocast(device_of(self._model).type, forward.autocast):
                 output = output_of(
                     self._model, weights, *_cut((forward.arguments, forward.keywords), forward.batch, part)
                 )

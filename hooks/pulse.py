@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,35 +36,31 @@ class Pulse:
 
     def __init__(self) -> None:
         self._under_way: deque[tuple[int, bool, Tensor, torch.cuda.Event]] = deque()
-        self._arrived: deque[Beat] = deque()
 
-    def send(self, step: int, loss: Tensor | float | None, norms: Tensor) -> None:
-        """Start a beat: `norms` are the 2-norms of the step's gradients, of shape (parameters,), on their device."""
+    def send(self, step: int, loss: Tensor | float | None, norms: Tensor) -> list[Beat]:
+        """Start a step's beat, and return all that have arrived meanwhile, in the order of steps.
+
+        `norms` are the 2-norms of the step's gradients, of shape (parameters,), on their device.
+        """
         if norms.device.type == "cpu":
             values = norms.numpy()
-            with np.errstate(over="ignore", invalid="ignore"):
-                norm = math.sqrt(np.dot(values, values))
-            self._arrived.append(Beat(step, None if loss is None else float(loss), norm))
-            return
+            return [Beat(step, None if loss is None else float(loss), math.sqrt(np.dot(values, values)))]
         if norms.device.type != "cuda":  # no events to ask there, and asking the device itself would wait
-            return
+            return []
         total = torch.linalg.vector_norm(norms)
         known = loss if isinstance(loss, Tensor) else torch.full_like(total, math.nan if loss is None else loss)
-        pair = torch.stack((known.to(total.device, non_blocking=True), total))
+        pair = torch.stack((known, total))
         host = torch.empty(2, pin_memory=True).copy_(pair, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         self._under_way.append((step, loss is not None, host, event))
+        return list(self._arrived())
 
-    def beats(self) -> list[Beat]:
-        """The beats that have arrived since this was asked last, in the order of steps."""
+    def _arrived(self) -> Iterator[Beat]:
         while self._under_way and self._under_way[0][3].query():  # type: ignore[no-untyped-call]
             step, known, host, _ = self._under_way.popleft()
             loss, norm = host.tolist()
-            self._arrived.append(Beat(step, loss if known else None, norm))
-        arrived = list(self._arrived)
-        self._arrived.clear()
-        return arrived
+            yield Beat(step, loss if known else None, norm)
 
 
 @dataclass

@@ -21,17 +21,14 @@ from diagnose.hooks.guard import Hook, is_ours
 SEED = 0  # every run of a replay draws the same dropout masks
 
 
-class Autocast:
-    """Mixed precision as it was set when this was made."""
+def autocast_type(device_type: str) -> torch.dtype | None:
+    """The type that mixed precision computes in where this is called; None where it is off."""
+    return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
 
-    def __init__(self, device: torch.device) -> None:
-        self._device_type = device.type
-        self._enabled = torch.is_autocast_enabled(device.type)
-        self._dtype = torch.get_autocast_dtype(device.type) if self._enabled else None
 
-    def again(self) -> torch.autocast:
-        """A context in which it is set so again."""
-        return torch.autocast(self._device_type, dtype=self._dtype, enabled=self._enabled, cache_enabled=False)
+def autocast(device_type: str, dtype: torch.dtype | None) -> torch.autocast:
+    """A context in which mixed precision is what `autocast_type` told it was."""
+    return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None, cache_enabled=False)
 
 
 def obstacle(model: nn.Module) -> str | None:

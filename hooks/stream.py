@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,22 @@ class Channel:
     decode: Callable[[NDArray[np.float32]], Signals]
 
 
-@dataclass
 class _Row:
-    """One step's values before they are written."""
+    """One step's values before they are written; made anew at each step, and so kept bare."""
 
-    step: int
-    slot: int
-    wall_time: float
-    sums: dict[str, float] = field(default_factory=dict)  # host numbers, times their weights
-    weights: dict[str, float] = field(default_factory=dict)
-    tensors: list[tuple[str, float, Tensor]] = field(default_factory=list)  # name, weight, a copy of the scalar
-    channels: list[Channel] = field(default_factory=list)
+    __slots__ = ("channels", "scalars", "slot", "step", "tensors", "wall_time")
+
+    def __init__(self, step: int, slot: int) -> None:
+        self.step = step
+        self.slot = slot
+        self.wall_time = time.time()
+        self.scalars: dict[str, tuple[float, float]] = {}  # name -> sum of value times weight, sum of weights
+        self.tensors: list[tuple[str, float, Tensor]] = []  # name, weight, a copy of the scalar
+        self.channels: list[Channel] = []
+
+    def add(self, name: str, value: float, weight: float) -> None:
+        total, weights = self.scalars.get(name, (0.0, 0.0))
+        self.scalars[name] = total + value * weight, weights + weight
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,7 @@ class _Block:
             self.ready.synchronize()
         self._add_tensors()
         values = [
-            StepValues(
-                row.step, row.wall_time, [(n, row.sums[n] / w if w else np.nan) for n, w in row.weights.items()], {}
-            )
+            StepValues(row.step, row.wall_time, [(n, t / w if w else np.nan) for n, (t, w) in row.scalars.items()], {})
             for row in self.rows
         ]
         for channel, ring in self.rings.items():
@@ -87,7 +90,7 @@ class _Block:
         numbers = iter(self.tensors.tolist() if self.tensors is not None else ())
         for row in self.rows:
             for name, weight, _ in row.tensors:
-                row.sums[name] = row.sums.get(name, 0.0) + weight * next(numbers)
+                row.add(name, next(numbers), weight)
 
     def _decode(self, channel: Channel, ring: NDArray[np.float32], values: list[StepValues]) -> None:
         places = [place for place, row in enumerate(self.rows) if channel in row.channels]
@@ -109,6 +112,7 @@ class Stream:
     def __init__(self, directory: Path, observe: Callable[[list[StepValues]], None]) -> None:
         self._writer = writer_for(directory, observe)
         self._device = torch.device("cpu")
+        self._on_device = False  # whether that is another than the host
         self._rings: dict[Channel, Tensor] = {}
         self._places: dict[Channel, tuple[Tensor, ...]] = {}
         self._pending: dict[int, _Row] = {}
@@ -118,27 +122,28 @@ class Stream:
 
     def place_on(self, device: torch.device) -> None:
         """Keep what is measured on `device` until it is flushed; told before the first step."""
-        self._device = device
+        self._device, self._on_device = device, device.type != "cpu"
 
     def add(self, step: int, name: str, value: Tensor | float, weight: float = 1.0) -> None:
         """Add a scalar to `step`; what one step gets several times is averaged by weight."""
-        row = self._row(step)
-        row.weights[name] = row.weights.get(name, 0.0) + weight
-        if isinstance(value, Tensor) and "cpu" not in (value.device.type, self._device.type):
+        row = self._pending.get(step) or self._row(step)
+        if isinstance(value, Tensor) and self._on_device and not value.is_cpu:
             # A copy: the user may change the tensor in place, a CUDA graph will.
             copy = value.detach().reshape(()).to(self._device, torch.float32, non_blocking=True, copy=True)
             row.tensors.append((name, weight, copy))
-            row.sums.setdefault(name, 0.0)
         else:
-            row.sums[name] = row.sums.get(name, 0.0) + float(value) * weight
+            row.add(name, float(value), weight)
 
     def latest(self, step: int, name: str) -> Tensor | float | None:
         """What was last added to a scalar of `step`, where that is not written yet: a mean of all on the CPU."""
         row = self._pending.get(step)
-        if row is None or name not in row.weights:
+        if row is None:
             return None
-        on_device = next((tensor for known, _, tensor in reversed(row.tensors) if known == name), None)
-        return on_device if on_device is not None else row.sums[name] / (row.weights[name] or 1.0)
+        for known, _, tensor in reversed(row.tensors):
+            if known == name:
+                return tensor
+        total, weight = row.scalars.get(name, (0.0, 0.0))
+        return total / weight if weight else None
 
     def row(self, step: int, channel: Channel) -> Tensor:
         """The channel's row of `step`, of shape (width,), to be filled in place: it holds an older step's values."""
@@ -166,7 +171,7 @@ class Stream:
             return
         elapsed, self._flushed_at = time.monotonic() - self._flushed_at, time.monotonic()
         if before is not None and elapsed > 0:
-            rows[-1].sums["throughput"], rows[-1].weights["throughput"] = len(rows) / elapsed, 1.0
+            rows[-1].add("throughput", len(rows) / elapsed, 1.0)
         for row in rows:
             del self._pending[row.step]
             self._free.append(row.slot)  # used again last, so that the rings keep the latest steps
@@ -187,7 +192,7 @@ class Stream:
         if row is None:
             if not self._free:
                 self.flush()
-            row = self._pending[step] = _Row(step, self._free.popleft(), time.time())
+            row = self._pending[step] = _Row(step, self._free.popleft())
         return row
 
     def _block(self, rows: list[_Row]) -> _Block:

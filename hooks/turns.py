@@ -9,11 +9,11 @@ class Turns:
     """A step of training ends when each optimizer that is awaited in it has stepped.
 
     Every optimizer is awaited from its first step on, until another steps twice without it: it is then a
-    rarer one, whose steps fall into the others'. With a single optimizer each of its steps is a step.
+    rarer one, whose steps fall into the others'. `first` is the one whose every step was a step so far.
     """
 
-    def __init__(self) -> None:
-        self._awaited: set[int] = set()
+    def __init__(self, first: Optimizer) -> None:
+        self._awaited = {id(first)}
         self._rare: set[int] = set()
         self._stepped: set[int] = set()  # in the open step
 
@@ -28,7 +28,7 @@ class Turns:
 
     def stray(self, optimizer: Optimizer) -> bool:
         """Whether the optimizer, about to step between two steps, belongs to the one that has just ended."""
-        return bool(self._awaited) and id(optimizer) not in self._awaited
+        return id(optimizer) not in self._awaited
 
     def stepped(self, optimizer: Optimizer, *, within: bool) -> bool:
         """The optimizer has stepped, within the open step or after its end; returns whether that ends it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -30,7 +32,10 @@ FLAT_ENDS = {  # activation -> the values between which its slope is over a twen
 class ActivationProbe:
     """Hooks the layers and their activations for one forward pass at a time: on other steps nothing runs."""
 
-    def __init__(self, layers: LayerTable, stream: Stream, guard: Guard) -> None:
+    def __init__(
+        self, layers: LayerTable, stream: Stream, guard: Guard, timed: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._timed = timed  # what a look costs is spent in the middle of the forward pass
         self._layers = layers
         self._stream = stream
         self._hooks = Hook(guard, "activations", self._look), Hook(guard, "activations", self._look_after)
@@ -88,19 +93,21 @@ class ActivationProbe:
         row.index_copy_(0, torch.tensor(list(of_places), device=row.device), means)
 
     def _look(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._look_at_input(inputs)
-        tensor = first_tensor(output)
-        if tensor is None or not tensor.is_floating_point() or tensor.dim() < 2:
-            return
-        channels = 1 if isinstance(module, CHANNELS_FIRST) and tensor.dim() > 2 else tensor.dim() - 1
-        self._outputs.append((module, output_statistics(tensor.detach(), channels)))
-        self._latest = module, tensor.shape
+        with self._timed():
+            self._look_at_input(inputs)
+            tensor = first_tensor(output)
+            if tensor is None or not tensor.is_floating_point() or tensor.dim() < 2:
+                return
+            channels = 1 if isinstance(module, CHANNELS_FIRST) and tensor.dim() > 2 else tensor.dim() - 1
+            self._outputs.append((module, output_statistics(tensor.detach(), channels)))
+            self._latest = module, tensor.shape
 
     def _look_after(self, module: nn.Module, _inputs: Any, output: Any) -> None:
         """An activation module has run: what it puts out belongs to the layer before it."""
         if self._latest is not None and isinstance(output, Tensor):
             layer, self._latest = self._latest[0], None
-            self._after.append((layer, activation_statistics(output.detach(), FLAT_ENDS.get(type(module)))))
+            with self._timed():
+                self._after.append((layer, activation_statistics(output.detach(), FLAT_ENDS.get(type(module)))))
 
     def _look_at_input(self, inputs: Any) -> None:
         """The next layer runs without an activation module in between: a function may have been one.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from diagnose.hooks.layers import first_tensor
+from diagnose.hooks.layers import batch_of
 from diagnose.hooks.stream import Stream
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
@@ -25,21 +25,25 @@ class LossProbe:
     def from_criterion(self, inputs: tuple[Any, ...], output: Any) -> None:
         """Take the output of a loss module; one that reduces nothing is averaged."""
         if isinstance(output, Tensor) and output.is_floating_point():
-            self._take(output, first_tensor(inputs))
+            self._take(output, batch_of(inputs, {}))
 
-    def from_output(self, inputs: Any, output: Any) -> None:
+    def from_output(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any) -> None:
         """Take `output.loss` of a model that computes its own loss."""
-        loss = None if isinstance(output, Tensor) else getattr(output, "loss", None)
+        loss = getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.is_floating_point():
-            self._take(loss, first_tensor(inputs))
+            self._take(loss, batch_of(arguments, keywords))
 
     def _take(self, loss: Tensor, inputs: Tensor | None) -> None:
-        samples = inputs.shape[0] if inputs is not None and inputs.dim() else 1
+        samples = len(inputs) if inputs is not None and inputs.dim() else 1
         training = self._model.training and torch.is_grad_enabled()
-        value = loss.detach()
         self._stream.add(
             self._opened() if training else self._latest(),
             TRAIN_LOSS if training else VALIDATION_LOSS,
-            value if value.dim() == 0 else value.mean(),
+            _number(loss) if loss.is_cpu else loss.detach().mean(),
             weight=float(samples),
         )
+
+
+def _number(loss: Tensor) -> float:
+    # On the CPU there is nothing to wait for.
+    return float(loss.item() if loss.numel() == 1 else loss.detach().mean().item())

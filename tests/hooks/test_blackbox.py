@@ -25,7 +25,7 @@ def test_the_first_nan_is_traced_to_the_backward_pass_and_the_layer_where_it_beg
     model = BreaksBackward()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     criterion = nn.MSELoss()
-    with diagnose.attach(model, optimizer, criterion=criterion, run_dir=tmp_path):
+    with diagnose.attach(model, optimizer, criterion=criterion, run_dir=tmp_path, cadence=diagnose.Cadence()):
         for step in range(1, 40):
             model.broken = step == 20
             optimizer.zero_grad()
@@ -103,13 +103,7 @@ def test_looking_for_the_origin_changes_neither_buffers_nor_generators(tmp_path)
     seen_mean, seen_state = train(diagnose.Cadence(), "with")
     assert "nonfinite_inputs" in diagnose.load(tmp_path / "with").scalars
     assert "nonfinite_inputs" not in diagnose.load(tmp_path / "without").scalars
-    assert (
-        torch.equal(
-            mean,
-            seen_mean,
-        )
-        or (mean.isnan() == seen_mean.isnan()).all()
-    )
+    assert torch.equal(mean, seen_mean)
     assert torch.equal(state, seen_state)
 
 
@@ -121,14 +115,14 @@ def test_trouble_that_begins_is_on_record_step_by_step(tmp_path):
         for step in range(1, 151):
             x, y = torch.randn(32, 8), torch.randint(3, (32,))
             optimizer.zero_grad()
-            criterion(model(x * (100 if 103 <= step < 110 else 1)), y).backward()
+            criterion(model(x * (100 if 103 <= step < 115 else 1)), y).backward()
             optimizer.step()
     run = diagnose.load(tmp_path)
     looked = set(run.layer_signals["layers/activation_variance"].steps.tolist())
-    assert {104, 105, 106, 107, 108, 109} <= looked
+    assert set(range(107, 115)) <= looked  # “auto” reads the gradients of such short steps one time in four
     assert len(looked) < 40
     periods = run.scalars["diagnose/cadence/activations"]
-    assert periods.values[periods.steps == 105].tolist() == [1]
+    assert periods.values[periods.steps == 108].tolist() == [1]
 
 
 def test_a_nan_in_the_data_is_traced_to_the_forward_pass(training, tmp_path):

@@ -9,6 +9,8 @@ from torch import _dynamo as dynamo
 
 import diagnose
 
+EVERY = diagnose.Cadence()  # “auto” looks less often where steps are as short as here
+
 
 @pytest.fixture(autouse=True)
 def fresh_dynamo():
@@ -20,15 +22,15 @@ def fresh_dynamo():
 
 def compiled_losses(training, run_dir, attached, steps=25):
     """Losses of a compiled training, with the monitor attached before or after compiling, or not at all."""
-    monitor = None
+    monitor, settings = None, {"criterion": training.criterion, "run_dir": run_dir, "cadence": EVERY}
     if attached == "before":
-        monitor = diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=run_dir)
+        monitor = diagnose.attach(training.model, training.optimizer, **settings)
     if attached == "in place":
         training.model.compile(backend="aot_eager")
     else:
         training.model = torch.compile(training.model, backend="aot_eager")
     if attached in {"after", "in place"}:
-        monitor = diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=run_dir)
+        monitor = diagnose.attach(training.model, training.optimizer, **settings)
     losses = training.run(steps)
     if monitor is not None:
         monitor.close()
@@ -53,7 +55,9 @@ def test_a_compiled_model_is_watched_without_touching_its_graph(new_training, tm
 
 def test_the_noise_scale_needs_a_batch_size_where_no_forward_is_seen(new_training, tmp_path):
     training = new_training()
-    monitor = diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path)
+    monitor = diagnose.attach(
+        training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path, cadence=EVERY
+    )
     training.model = torch.compile(training.model, backend="aot_eager")
     training.run(3)
     monitor.close()

@@ -13,6 +13,8 @@ from torch import nn
 
 import diagnose
 
+EVERY = diagnose.Cadence()  # “auto” looks less often where steps are as short as here
+
 STEPS = 12
 
 
@@ -25,7 +27,7 @@ def train(rank, port, run_dir):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     criterion = nn.CrossEntropyLoss()
     norms = []
-    with diagnose.attach(model, optimizer, criterion=criterion, run_dir=run_dir):
+    with diagnose.attach(model, optimizer, criterion=criterion, run_dir=run_dir, cadence=EVERY):
         torch.manual_seed(1 + rank)
         for _ in range(STEPS):
             optimizer.zero_grad()

@@ -77,7 +77,7 @@ def test_a_forward_that_fails_in_the_middle_leaves_no_hook_behind(tmp_path):
 
     model = Fails()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with diagnose.attach(model, optimizer, run_dir=tmp_path):
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=diagnose.Cadence()):
         with pytest.raises(RuntimeError, match="the user's own"):
             model(torch.randn(2, 4))
         model.broken = False

@@ -13,7 +13,9 @@ import diagnose
 
 
 def test_every_step_has_its_loss_rate_and_gradient_norm(training, tmp_path):
-    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+    with diagnose.attach(
+        training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path, cadence=diagnose.Cadence()
+    ):
         losses = training.run(25)
     run = diagnose.load(tmp_path)
     for name in ("loss/train", "lr/group0", "grad_norm"):

@@ -9,6 +9,8 @@ from torch import nn
 
 import diagnose
 
+EVERY = diagnose.Cadence()  # “auto” looks less often where steps are as short as here
+
 
 def norm_of(parameters) -> float:
     return float(torch.cat([p.grad.double().flatten() for p in parameters]).norm())
@@ -21,7 +23,7 @@ def test_two_optimizers_that_share_a_model_take_one_step_together(training, tmp_
     first, second = torch.optim.SGD(matrices, lr=0.1), torch.optim.AdamW(vectors, lr=0.01)
     expected = []
     with diagnose.attach(
-        training.model, first if given else None, criterion=training.criterion, run_dir=tmp_path
+        training.model, first if given else None, criterion=training.criterion, run_dir=tmp_path, cadence=EVERY
     ) as monitor:
         for number in range(8):
             training.model.zero_grad()
@@ -73,8 +75,8 @@ def test_in_a_gan_each_monitor_tells_its_own_networks_gradients_at_its_own_steps
     generator, discriminator, optimizers = gan()
     seen = {"generator": [], "discriminator": []}
     with (
-        diagnose.attach(generator, optimizers[0], run_dir=tmp_path / "generator"),
-        diagnose.attach(discriminator, optimizers[1], run_dir=tmp_path / "discriminator"),
+        diagnose.attach(generator, optimizers[0], run_dir=tmp_path / "generator", cadence=EVERY),
+        diagnose.attach(discriminator, optimizers[1], run_dir=tmp_path / "discriminator", cadence=EVERY),
     ):
         gan_steps((generator, discriminator), optimizers, 10, seen, discriminator_steps=discriminator_steps)
     for name, expected in seen.items():
@@ -86,7 +88,7 @@ def test_in_a_gan_each_monitor_tells_its_own_networks_gradients_at_its_own_steps
 def test_a_gan_in_one_module_has_one_step_a_round_and_each_sides_gradients_as_its_optimizer_sees_them(tmp_path):
     generator, discriminator, optimizers = gan()
     seen = {"generator": [], "discriminator": []}
-    with diagnose.attach(nn.ModuleDict({"g": generator, "d": discriminator}), run_dir=tmp_path):
+    with diagnose.attach(nn.ModuleDict({"g": generator, "d": discriminator}), run_dir=tmp_path, cadence=EVERY):
         gan_steps((generator, discriminator), optimizers, 10, seen)
     run = diagnose.load(tmp_path)
     assert run.scalars["grad_norm"].steps.tolist() == list(range(1, 11))
@@ -97,7 +99,7 @@ def test_a_gan_in_one_module_has_one_step_a_round_and_each_sides_gradients_as_it
 def test_an_optimizer_that_steps_more_rarely_does_not_hold_up_the_steps(tmp_path):
     generator, discriminator, optimizers = gan()
     seen = {"generator": [], "discriminator": []}
-    with diagnose.attach(nn.ModuleDict({"g": generator, "d": discriminator}), run_dir=tmp_path):
+    with diagnose.attach(nn.ModuleDict({"g": generator, "d": discriminator}), run_dir=tmp_path, cadence=EVERY):
         gan_steps((generator, discriminator), optimizers, 10, seen, discriminator_steps=3)
     steps = diagnose.load(tmp_path).scalars["grad_norm"].steps
     assert 28 <= len(steps) == steps[-1] <= 31
@@ -107,7 +109,7 @@ def test_a_param_group_added_later_has_its_rate_logged(training, tmp_path):
     head = training.model[4]
     optimizer = torch.optim.SGD(training.model[:4].parameters(), lr=0.1)
     training.optimizer = optimizer
-    with diagnose.attach(training.model, optimizer, run_dir=tmp_path):
+    with diagnose.attach(training.model, optimizer, run_dir=tmp_path, cadence=EVERY):
         training.run(3)
         optimizer.add_param_group({"params": head.parameters(), "lr": 0.5})
         training.run(2)

@@ -11,6 +11,8 @@ from torch.nn.utils import clip_grad, clip_grad_norm_
 import diagnose
 from diagnose.hooks.probes.clipping import INNER
 
+EVERY = diagnose.Cadence()  # “auto” looks less often where steps are as short as here
+
 
 def norm_of(model: nn.Module) -> float:
     return float(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
@@ -18,7 +20,7 @@ def norm_of(model: nn.Module) -> float:
 
 def test_both_norms_are_logged_where_torch_clips(training, tmp_path):
     expected = []
-    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path, cadence=EVERY):
         for _ in range(5):
             training.optimizer.zero_grad()
             training.loss().backward()
@@ -33,7 +35,7 @@ def test_the_norm_before_values_are_clipped_is_logged_too(training, tmp_path):
     from torch.nn.utils import clip_grad_value_
 
     expected, clipped = [], []
-    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path, cadence=EVERY):
         for _ in range(5):
             training.optimizer.zero_grad()
             training.loss().backward()
@@ -49,7 +51,7 @@ def test_the_norm_before_values_are_clipped_is_logged_too(training, tmp_path):
 
 def test_another_models_clipping_and_other_norms_are_not_ours(training, new_training, tmp_path):
     other = new_training(seed=1)
-    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path, cadence=EVERY):
         other.loss().backward()
         clip_grad_norm_(other.model.parameters(), 1.0)
         clip_grad.clip_grad_value_(other.model.parameters(), 1.0)
@@ -67,8 +69,8 @@ def test_clipping_gives_the_same_result_and_is_put_back(training, tmp_path):
     clipped = [p.grad.clone() for p in training.model.parameters()]
     for parameter, original in zip(training.model.parameters(), gradient, strict=True):
         parameter.grad = original
-    first = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "a")
-    second = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "b")
+    first = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "a", cadence=EVERY)
+    second = diagnose.attach(training.model, training.optimizer, run_dir=tmp_path / "b", cadence=EVERY)
     assert torch.equal(clip_grad_norm_(training.model.parameters(), 0.5), plain)
     assert all(torch.equal(p.grad, c) for p, c in zip(training.model.parameters(), clipped, strict=True))
     first.close()
@@ -82,6 +84,6 @@ def test_clipping_gives_the_same_result_and_is_put_back(training, tmp_path):
 )
 def test_whatever_may_be_clipped_may_be_clipped(parameters, tmp_path):
     model = nn.Linear(3, 1)
-    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path):
+    with diagnose.attach(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=tmp_path, cadence=EVERY):
         model(torch.randn(4, 3)).sum().backward()
         clip_grad_norm_(parameters(model), 1.0)

@@ -8,6 +8,8 @@ from torch import nn
 
 import diagnose
 
+EVERY = diagnose.Cadence()  # “auto” looks less often where steps are as short as here
+
 
 def reference(model: nn.Module) -> tuple[list[float], float]:
     """Per-layer and global norms in float64."""
@@ -27,7 +29,7 @@ def logged(run_dir) -> tuple[np.ndarray, np.ndarray]:
 def check(model, optimizer, loss, tmp_path):
     expected = []
     optimizer.register_step_pre_hook(lambda *_: expected.append(reference(model)))
-    with diagnose.attach(model, optimizer, run_dir=tmp_path):
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=EVERY):
         for _ in range(4):
             optimizer.zero_grad()
             loss().backward()
@@ -48,7 +50,7 @@ def test_a_frozen_layer_has_zero(training, tmp_path):
 
 
 def test_a_layer_frozen_in_mid_run_is_followed(training, tmp_path):
-    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path, cadence=EVERY):
         training.run(3)
         training.model[0].requires_grad_(False)
         training.model[0].zero_grad()
@@ -68,7 +70,7 @@ def test_a_shared_weight_counts_once(tmp_path):
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Tanh(), nn.Linear(4, 4, bias=False))
     model[2].weight = model[0].weight
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with diagnose.attach(model, optimizer, run_dir=tmp_path):
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=EVERY):
         model(torch.randn(6, 4)).square().sum().backward()
         expected = float(model[0].weight.grad.double().norm())
         optimizer.step()
@@ -80,13 +82,13 @@ def test_half_precision_gradients_do_not_overflow_their_norm(tmp_path):
     model = nn.Linear(1000, 10, bias=False).to(torch.float16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     model.weight.grad = torch.full_like(model.weight, 1e4)
-    with diagnose.attach(model, optimizer, run_dir=tmp_path):
+    with diagnose.attach(model, optimizer, run_dir=tmp_path, cadence=EVERY):
         optimizer.step()
     assert np.isclose(logged(tmp_path)[1][0], 1e6, rtol=1e-3)
 
 
 def test_clipped_gradients_are_seen_as_the_optimizer_sees_them(training, tmp_path):
-    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
+    with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path, cadence=EVERY):
         for _ in range(5):
             training.optimizer.zero_grad()
             training.loss().backward()

@@ -8,12 +8,14 @@ import torch
 
 import diagnose
 
+EVERY = diagnose.Cadence()  # “auto” looks less often where steps are as short as here
+
 
 def scaled_training(training, scaler, run_dir, steps, *, unscale=False, broken=()):
     """Losses of `steps` scaled steps; the gradients of the steps in `broken` are infinite."""
     losses = []
     with diagnose.attach(
-        training.model, training.optimizer, scaler=scaler, criterion=training.criterion, run_dir=run_dir
+        training.model, training.optimizer, scaler=scaler, criterion=training.criterion, run_dir=run_dir, cadence=EVERY
     ):
         for step in range(1, steps + 1):
             training.optimizer.zero_grad()
@@ -35,7 +37,7 @@ def test_gradient_norms_are_those_without_the_scale(new_training, tmp_path, fuse
     plain, scaled = new_training(), new_training()
     for training in (plain, scaled):
         training.optimizer = torch.optim.SGD(training.model.parameters(), lr=0.05, fused=fused)
-    with diagnose.attach(plain.model, plain.optimizer, run_dir=tmp_path / "plain"):
+    with diagnose.attach(plain.model, plain.optimizer, run_dir=tmp_path / "plain", cadence=EVERY):
         for _ in range(8):
             plain.optimizer.zero_grad()
             plain.loss().backward()
