@@ -84,6 +84,7 @@ class _Block:
         ]
         for channel, ring in self.rings.items():
             self._decode(channel, ring.numpy(), values)
+            time.sleep(0)  # lets go of the interpreter's lock
         return values
 
     def _add_tensors(self) -> None:

@@ -130,6 +130,7 @@ class Writer:
         for one in values:
             self._last_step = max(self._last_step, one.step)
             self._file.write_step(one.step, one.wall_time, one.scalars, one.vectors)
+            time.sleep(0)  # lets go of the interpreter's lock: training's thread would wait milliseconds for it
         self._file.flush()
 
     def _finish(self) -> None:
