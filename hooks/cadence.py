@@ -63,6 +63,7 @@ class Timetable:
         self._next = {probe: FIRST_LOOK.get(probe, 1) for probe, period in self.periods.items() if period}
         self._earliest = min(self._next.values(), default=0)
         self._zoomed_until = 0
+        self._kept: set[str] = set()
         self._cost_s: dict[str, float] = {}  # of the look that is under way
         self._mean_cost_s: dict[str, float] = {}
         self._step_s: float | None = None
@@ -83,6 +84,10 @@ class Timetable:
     def period(self, probe: str, step: int) -> int:
         """The steps from `probe`'s look at `step` to its next one."""
         return 1 if self._zooms(probe, step) else self.periods[probe]
+
+    def keep(self, probe: str) -> None:
+        """Stretch this probe's period no longer."""
+        self._kept.add(probe)
 
     def zoom(self, step: int) -> None:
         """Trouble begins: look closely from the step after `step` on, for ZOOM_STEPS."""
@@ -117,7 +122,7 @@ class Timetable:
     def look_done(self, probe: str) -> None:
         """All parts of a look are over: stretch or shorten the probe's period to what it cost."""
         cost = self._cost_s.pop(probe, 0.0)
-        if not self._elastic or not self._step_s:
+        if not self._elastic or not self._step_s or probe in self._kept:
             return
         mean = self._mean_cost_s[probe] = _running_mean(self._mean_cost_s.get(probe), cost)
         budget = GRADIENT_BUDGET if probe == "gradients" else BUDGET

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
+from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import ForwardOrder, LayerTable, batch_of, device_of, is_being_captured, is_compiled
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.curvature import CurvatureProbe
@@ -49,6 +50,7 @@ class Course:
         ranks: int,
         scaler: object,
         batch_size: float | None,
+        keeper: BatchKeeper | None,
         describe: Callable[[], None],
     ) -> None:
         self.step = 0  # the step that is open, or was completed last; the first is 1
@@ -82,7 +84,8 @@ class Course:
             else None
         )
         scaled = self._precision is not None
-        self._trouble = Trouble(layers, stream, guard, timetable, scaled=scaled)
+        self._keeper = keeper
+        self._trouble = Trouble(layers, stream, guard, timetable, scaled=scaled, keeper=keeper)
 
     # --- what happens in a step, in this order ----------------------------------------------------
 
@@ -116,6 +119,8 @@ class Course:
         elif self._micro_batches == 2 and self._timetable.due("noise", step):
             self._look("noise", self._noise.second_forward)
         self._trouble.origin.saw_forward(arguments, keywords, self._device_type)
+        if self._keeper is not None:
+            self._guard.run("keep_batch", self._keeper.saw, step, arguments, keywords)
 
     def after_forward(
         self, _model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-NextIndex = Callable[[_BaseDataLoaderIter], Any]
-NextBatch = Callable[[_BaseDataLoaderIter], Any]
+from diagnose.hooks.tapping import Functions, Tapped
 
 
 class LoaderTap:
     """Listens to all of torch's DataLoaders: what indices they draw, and which of these a batch was made of.
 
-    Two methods of their iterators are replaced while at least one tap is open, and put back when the last
-    one closes. Loaders that bring iterators of their own are not heard. The batch delivered last is not
-    always the batch at hand: a loop that reads one batch ahead of its forward pass is one ahead here too.
+    Loaders that bring iterators of their own are not heard. The batch delivered last is not always the batch
+    at hand: a loop that reads one batch ahead of its forward pass is one ahead here too.
     """
-
-    _open: ClassVar[weakref.WeakSet[LoaderTap]] = weakref.WeakSet()
-    _originals: ClassVar[tuple[NextIndex, NextBatch] | None] = None
 
     def __init__(self) -> None:
         self._latest: list[int] | None = None
-        self._open.add(self)
-        if LoaderTap._originals is None:
-            LoaderTap._originals = _BaseDataLoaderIter._next_index, _BaseDataLoaderIter.__next__
-            _replace(*_tapped(*LoaderTap._originals))
+        _LOADERS.add(self)
 
     def latest(self) -> list[int] | None:
         """Indices into `loader.dataset` of the batch delivered last.
@@ -47,18 +38,11 @@ class LoaderTap:
 
     def close(self) -> None:
         """Listen no longer; safe to call twice."""
-        self._open.discard(self)
-        if not self._open and LoaderTap._originals is not None:
-            _replace(*LoaderTap._originals)
-            LoaderTap._originals = None
+        _LOADERS.discard(self)
 
 
-def _replace(next_index: NextIndex, next_batch: NextBatch) -> None:
-    _BaseDataLoaderIter._next_index = next_index  # type: ignore[method-assign]
-    _BaseDataLoaderIter.__next__ = next_batch  # type: ignore[method-assign,assignment]
-
-
-def _tapped(next_index: NextIndex, next_batch: NextBatch) -> tuple[NextIndex, NextBatch]:
+def _heard(originals: Functions) -> Functions:
+    next_index, next_batch = originals["_next_index"], originals["__next__"]
     # Workers are given indices long before their batch is delivered, so each draw is kept under the number
     # of its task, by iterator. Without workers there is one task at a time, number 0.
     drawn: weakref.WeakKeyDictionary[_BaseDataLoaderIter, dict[int, list[int] | None]] = weakref.WeakKeyDictionary()
@@ -75,11 +59,14 @@ def _tapped(next_index: NextIndex, next_batch: NextBatch) -> tuple[NextIndex, Ne
         done = waiting - _tasks(iterator) if hasattr(iterator, "_task_info") else {0}
         tasks = drawn.get(iterator, {})
         delivered = [tasks.pop(task, None) for task in done]
-        for tap in list(LoaderTap._open):
+        for tap in _LOADERS:
             tap.hear(delivered[0] if len(delivered) == 1 else None)
         return batch
 
-    return draw, deliver
+    return {"_next_index": draw, "__next__": deliver}
+
+
+_LOADERS: Tapped[LoaderTap] = Tapped(_BaseDataLoaderIter, ("_next_index", "__next__"), _heard)
 
 
 def _tasks(iterator: _BaseDataLoaderIter) -> set[int]:

@@ -24,7 +24,9 @@ from diagnose.hooks.cadence import Cadence, Timetable, timetable_of
 from diagnose.hooks.course import Course
 from diagnose.hooks.description import setup_of
 from diagnose.hooks.guard import Guard, Hook
+from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import LayerTable, replicas, unwrapped
+from diagnose.hooks.loader_indices import LoaderTap
 from diagnose.hooks.probes.clipping import ClippingTap
 from diagnose.hooks.scripting import ScriptingTap
 from diagnose.hooks.stream import Stream
@@ -45,6 +47,7 @@ def attach(
     cadence: Cadence | Literal["auto"] = "auto",
     on_finding: Callable[[Finding], None] | None = None,
     halt_on: Iterable[str] = (),
+    keep_batch: bool = False,
 ) -> Monitor:
     """Watch a training run and write what an expert would look at to a TensorBoard event log.
 
@@ -53,13 +56,20 @@ def attach(
     has a `.loss`. `config` is kept with the run: batch_size, epochs, dataset_size, num_classes,
     dataset_version, seed, task, augmentation, … `on_finding` is called from the training thread, between
     steps; a symptom named in `halt_on` raises `TrainingHalted` there. Nothing else of ours ever raises
-    during training.
+    during training. `keep_batch` saves the inputs of the first step whose loss or gradients are not finite,
+    and their indices in the dataset where a torch DataLoader drew them, beside the log in safetensors.
+
+    One monitor follows one model. Every optimizer that steps any of its parameters is followed, and a step
+    of training is one step of each; of a GAN in two modules, attach to each.
 
     Raises `InvalidArgumentError`, naming the argument, where one cannot be used: `model` is no module, a
     `halt_on` id is unknown, `run_dir` cannot be written.
     """
     arguments.check(model, optimizer, criterion, config, on_finding)
     halting = arguments.halting_ids(halt_on)
+    timetable = timetable_of(cadence)
+    if keep_batch:
+        timetable.keep("gradients")
     directory = Path(run_dir) if run_dir is not None else arguments.default_run_dir(unwrapped(model))
     try:
         return Monitor(
@@ -68,9 +78,10 @@ def attach(
             criterion=criterion,
             described_by=(scheduler, scaler, dict(config or {})),
             run_dir=directory,
-            timetable=timetable_of(cadence),
+            timetable=timetable,
             on_finding=on_finding,
             halt_on=halting,
+            keep_batch=keep_batch,
         )
     except OSError as error:
         raise InvalidArgumentError(
@@ -92,6 +103,7 @@ class Monitor:
         timetable: Timetable,
         on_finding: Callable[[Finding], None] | None,
         halt_on: frozenset[str],
+        keep_batch: bool,
     ) -> None:
         self.run_dir = run_dir
         self._model = model
@@ -104,6 +116,8 @@ class Monitor:
         # The stream lives on a thread of its own and must not hold the monitor, and so the model, alive.
         observe = partial(self._guard.run, "live alerts", self._watch.observe)
         self._stream = Stream(run_dir, observe)
+        self._loaders = LoaderTap() if keep_batch else None
+        self._keeper = BatchKeeper(run_dir, self._loaders.latest) if self._loaders is not None else None
         _, scaler, config = described_by
         batch_size = config.get("batch_size")
         self._course = Course(
@@ -115,6 +129,7 @@ class Monitor:
             ranks=replicas(model),
             scaler=scaler,
             batch_size=batch_size if isinstance(batch_size, int | float) else None,
+            keeper=self._keeper,
             describe=self._describe,
         )
         self._clipping = ClippingTap(self._layers, self._guard, self._course.clipped)
@@ -147,6 +162,9 @@ class Monitor:
         self._handles.clear()
         self._clipping.close()
         self._scripting.close()
+        if self._loaders is not None and self._keeper is not None:
+            self._loaders.close()
+            self._keeper.close()
         self._guard.run("closing", self._course.close)
         self._closing()
         forget(self._stream)

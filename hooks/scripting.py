@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import nn
 from torch.jit import _recursive
 
 from diagnose.hooks.guard import is_ours
+from diagnose.hooks.tapping import Functions, Tapped
 
 
 class ScriptingTap:
-    """Scripting compiles a module's hooks along with it, which ours are not made for.
-
-    The function inside `torch.jit.script` is replaced while at least one tap is open, and put back when the
-    last one closes.
-    """
-
-    _open: ClassVar[weakref.WeakSet[ScriptingTap]] = weakref.WeakSet()
-    _original: ClassVar[Callable[..., Any] | None] = None
+    """Scripting compiles a module's hooks along with it, which ours are not made for: they step aside."""
 
     def __init__(self) -> None:
-        self._open.add(self)
-        if ScriptingTap._original is None:
-            ScriptingTap._original = original = _recursive.create_script_module
-            _recursive.create_script_module = _without_our_hooks(original)
+        _SCRIPTING.add(self)
 
     def close(self) -> None:
         """Tap no longer; safe to call twice."""
-        self._open.discard(self)
-        if not self._open and ScriptingTap._original is not None:
-            _recursive.create_script_module = ScriptingTap._original
-            ScriptingTap._original = None
+        _SCRIPTING.discard(self)
 
 
-def _without_our_hooks(create: Callable[..., Any]) -> Callable[..., Any]:
+def _without_our_hooks(originals: Functions) -> Functions:
+    create = originals["create_script_module"]
+
     def create_script_module(module: nn.Module, *rest: Any, **keywords: Any) -> Any:
         with ExitStack() as stack:
             for part in module.modules():
@@ -46,7 +35,10 @@ def _without_our_hooks(create: Callable[..., Any]) -> Callable[..., Any]:
                         stack.enter_context(_aside(hooks))
             return create(module, *rest, **keywords)
 
-    return create_script_module
+    return {"create_script_module": create_script_module}
+
+
+_SCRIPTING: Tapped[ScriptingTap] = Tapped(_recursive, ("create_script_module",), _without_our_hooks)
 
 
 @contextmanager

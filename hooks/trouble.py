@@ -9,6 +9,7 @@ from torch import Tensor
 from diagnose.hooks.blackbox import Origin
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
+from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import LayerTable
 from diagnose.hooks.pulse import Band, Beat, Pulse
 from diagnose.hooks.stream import Stream
@@ -20,19 +21,32 @@ class Trouble:
     `scaled` says that the gradients' infinities are a loss scaler's own doing, and no trouble.
     """
 
-    def __init__(self, layers: LayerTable, stream: Stream, guard: Guard, timetable: Timetable, *, scaled: bool) -> None:
+    def __init__(
+        self,
+        layers: LayerTable,
+        stream: Stream,
+        guard: Guard,
+        timetable: Timetable,
+        *,
+        scaled: bool,
+        keeper: BatchKeeper | None,
+    ) -> None:
         self._guard = guard
         self._timetable = timetable
         self._scaled = scaled
+        self._keeper = keeper
         self._pulse, self._norms, self._losses = Pulse(), Band(), Band()
         self.origin = Origin(layers, stream)
 
     def feel(self, step: int, loss: Tensor | float | None, norms: Tensor, micro_batches: int) -> None:
         """The optimizer is about to step: its gradients have these norms, of shape (parameters,)."""
         for beat in self._pulse.send(step, loss, norms):
+            broken = beat.broken and not self._excused(beat)
+            if self._keeper is not None:
+                self._guard.run("keep_batch", self._keeper.verdict, beat.step, broken)
             if not beat.broken:
                 self._compare(beat)
-            elif beat.step == step and not self._excused(beat):
+            elif broken and beat.step == step:
                 # Later, the weights are no longer those of the broken step.
                 self._guard.run("black box", self.origin.trace, step, micro_batches)
 

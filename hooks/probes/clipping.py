@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch.nn.utils import clip_grad
 
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.layers import LayerTable
+from diagnose.hooks.tapping import Functions, Tapped
 
 Listener = Callable[[Tensor], None]
 
@@ -22,31 +22,19 @@ class ClippingTap:
     """Listens to the inner functions of `clip_grad_norm_` and `clip_grad_value_`.
 
     Copies of those two imported by name are heard too, since their inner functions are looked up at each
-    call. These are replaced while at least one tap is open, and put back when the last one closes. Only
-    2-norms over parameters of this model are passed on.
+    call. Only 2-norms over parameters of this model are passed on.
     """
-
-    _open: ClassVar[weakref.WeakSet[ClippingTap]] = weakref.WeakSet()
-    _originals: ClassVar[dict[str, Callable[..., Any]]] = {}
 
     def __init__(self, layers: LayerTable, guard: Guard, listener: Listener) -> None:
         self._guard = guard
         self._parameters = layers.parameters
         self._own = {id(parameter) for parameter in layers.parameters}
         self._listener = listener
-        self._open.add(self)
-        if not ClippingTap._originals and all(hasattr(clip_grad, name) for name in INNER):
-            ClippingTap._originals = {name: getattr(clip_grad, name) for name in INNER}
-            for name, tapped in _tapped(*ClippingTap._originals.values()).items():
-                setattr(clip_grad, name, tapped)
+        _CLIPPING.add(self)
 
     def close(self) -> None:
         """Listen no longer; safe to call twice."""
-        self._open.discard(self)
-        if not self._open:
-            for name, original in ClippingTap._originals.items():
-                setattr(clip_grad, name, original)
-            ClippingTap._originals = {}
+        _CLIPPING.discard(self)
 
     def hear_norm(self, parameters: Any, total_norm: Tensor) -> None:
         """Pass the norm on if it is over this model's parameters."""
@@ -68,9 +56,8 @@ class ClippingTap:
             self._listener(torch.linalg.vector_norm(torch.stack(norms)))
 
 
-def _tapped(
-    get_total_norm: Callable[..., Tensor], clip_with_norm: Callable[..., None], group: Callable[..., Any]
-) -> dict[str, Callable[..., Any]]:
+def _heard(originals: Functions) -> Functions:
+    get_total_norm, clip_with_norm, group = (originals[name] for name in INNER)
     kinds: list[float] = []  # of the norm that was taken last; clipping follows at once, on the same thread
     within: list[str] = []  # the tapped functions under way, which group gradients too
 
@@ -78,13 +65,14 @@ def _tapped(
         kinds[:] = [float(norm_type)]
         within.append("norm")
         try:
-            return get_total_norm(tensors, norm_type, *rest, **keywords)
+            total: Tensor = get_total_norm(tensors, norm_type, *rest, **keywords)
+            return total
         finally:
             within.pop()
 
     def clip(parameters: Any, max_norm: float, total_norm: Tensor, *rest: Any, **keywords: Any) -> None:
         if kinds == [2.0] and isinstance(total_norm, torch.Tensor):
-            for tap in list(ClippingTap._open):
+            for tap in _CLIPPING:
                 tap.hear_norm(parameters, total_norm)
         within.append("clip")
         try:
@@ -94,8 +82,11 @@ def _tapped(
 
     def grouped(tensors: Sequence[Any], *rest: Any, **keywords: Any) -> Any:
         if not within:  # called by clip_grad_value_, then
-            for tap in list(ClippingTap._open):
+            for tap in _CLIPPING:
                 tap.hear_values(tensors[0])
         return group(tensors, *rest, **keywords)
 
     return dict(zip(INNER, (get, clip, grouped), strict=True))
+
+
+_CLIPPING: Tapped[ClippingTap] = Tapped(clip_grad, INNER, _heard)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import diagnose
@@ -132,3 +135,42 @@ def test_a_nan_in_the_data_is_traced_to_the_forward_pass(training, tmp_path):
         training.run(10)
     (finding,) = [f for f in diagnose.examine(tmp_path).findings if f.id == "nan_loss"]
     assert (finding.evidence["origin"], finding.evidence["origin_step"], finding.layers) == ("forward", 11, ())
+
+
+def test_the_batch_that_provoked_the_nan_is_kept_with_its_rows(new_training, tmp_path):
+    training = new_training()
+    training.x[61, 3] = torch.nan
+    data = torch.utils.data.TensorDataset(training.x, training.y)
+    loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(3))
+    drawn = []
+    with diagnose.attach(
+        training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path, keep_batch=True
+    ):
+        for _ in range(2):
+            for x, y in loader:
+                drawn.append(x)
+                training.optimizer.zero_grad()
+                training.criterion(training.model(x), y).backward()
+                training.optimizer.step()
+    step = 1 + next(number for number, x in enumerate(drawn) if x.isnan().any())
+    (file,) = tmp_path.glob("*.safetensors")
+    assert file.name == f"nonfinite-batch-step{step}.safetensors"
+    kept = load_file(file)
+    assert torch.equal(kept["args.0"].nan_to_num(7.0), drawn[step - 1].nan_to_num(7.0))
+    assert 61 in kept["indices"]
+    assert torch.equal(training.x[kept["indices"]].nan_to_num(7.0), kept["args.0"].nan_to_num(7.0))
+
+
+def test_a_sound_run_keeps_no_batch_and_no_input_alive(training, tmp_path):
+    with diagnose.attach(
+        training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path, keep_batch=True
+    ):
+        x = training.x[:32].clone()
+        alive = weakref.ref(x)
+        training.optimizer.zero_grad()
+        training.criterion(training.model(x), training.y[:32]).backward()
+        training.optimizer.step()
+        del x
+        training.run(2)
+        assert alive() is None
+    assert not list(tmp_path.glob("*.safetensors"))

@@ -1,0 +1,46 @@
+"""Functions of torch that stand replaced while somebody listens to them, and are put back afterwards."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+Listener = TypeVar("Listener")
+Functions = dict[str, Callable[..., Any]]
+
+
+class Tapped(Generic[Listener]):
+    """Attributes of `owner` by name, replaced from the first listener to the last one that leaves.
+
+    `replace` makes the new functions from the old ones, by name. Listeners are held weakly. Where this torch
+    has no such attributes, nothing is replaced and nothing is heard.
+    """
+
+    def __init__(self, owner: object, names: tuple[str, ...], replace: Callable[[Functions], Functions]) -> None:
+        self._owner = owner
+        self._names = names
+        self._replace = replace
+        self._listeners: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._originals: Functions = {}
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(list(self._listeners))
+
+    def add(self, listener: Listener) -> None:
+        """Listen from now on."""
+        self._listeners.add(listener)
+        if not self._originals and all(hasattr(self._owner, name) for name in self._names):
+            self._originals = {name: getattr(self._owner, name) for name in self._names}
+            self._set(self._replace(self._originals))
+
+    def discard(self, listener: Listener) -> None:
+        """Listen no longer; safe to call twice."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            self._set(self._originals)
+            self._originals = {}
+
+    def _set(self, functions: Functions) -> None:
+        for name, function in functions.items():
+            setattr(self._owner, name, function)
