@@ -122,7 +122,8 @@ class NoiseProbe:
         return self._parameters
 
     def _take_local(self, sample: FlatSample, place: int, gradient: Tensor) -> None:
-        self._local[place] = sample.take_one(place, gradient).float()
+        # A copy: the averaging writes into the same memory.
+        self._local[place] = sample.take_one(place, gradient).to(torch.float32, copy=True)
 
     def _first_gradients_mark(self) -> tuple[int, int] | None:
         """Changes when a backward pass has added to the gradients."""

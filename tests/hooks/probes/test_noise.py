@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import nn
 
 import diagnose
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
 
 
 class Quadratic(nn.Module):
@@ -91,3 +103,26 @@ def test_frozen_parameters_do_not_keep_it_from_being_told(training, tmp_path):
     with diagnose.attach(training.model, training.optimizer, run_dir=tmp_path):
         training.run(2)
     assert diagnose.load(tmp_path).scalars["noise_scale"].steps.tolist() == [2]
+
+
+def train_on_two_ranks(rank, port, run_dir):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    generator = torch.Generator().manual_seed(rank)
+    model = nn.parallel.DistributedDataParallel(Quadratic(300))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with diagnose.attach(model, optimizer, run_dir=run_dir, cadence=diagnose.Cadence(noise=2)):
+        for _ in range(120):
+            optimizer.zero_grad()
+            model(torch.linspace(-1, 1, 300) + 2 * torch.randn(8, 300, generator=generator)).backward()
+            optimizer.step()
+    dist.destroy_process_group()
+
+
+def test_ranks_give_it_from_what_each_has_before_gradients_are_averaged(tmp_path):
+    mp.spawn(train_on_two_ranks, (free_port(), str(tmp_path)), nprocs=2)
+    run = diagnose.load(tmp_path)
+    series = run.scalars["noise_scale"]
+    assert run.setup.environment["noise_scale_from"] == "ranks"
+    expected = 300 * 4 / float(torch.linspace(-1, 1, 300).square().sum())
+    assert np.median(series.values[-20:]) == pytest.approx(expected, rel=0.15)
