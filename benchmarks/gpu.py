@@ -1,4 +1,4 @@
-"""What watching costs on a GPU, and whether it waits for it: python benchmarks/gpu.py [--seconds 60] [-o benchmarks/out]
+"""What watching costs on a GPU, and whether it waits for it: python benchmarks/gpu.py [--seconds 60] [-o out]
 
 A GPT of 124M parameters (12 layers, 768 wide, 1024 tokens, batch 8) in bfloat16 autocast, eager and compiled, plain
 against watched at `cadence="auto"`, with the figures of overhead.py. Then 200 steps of each, every probe at work, in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ STEPS = 14
 class Net(nn.Module):
     """Embedding, recurrence, normalisation and dropout; gives a dict, checkpoints its head."""
 
-    def __init__(self, recurrent: type[nn.RNNBase]) -> None:
+    def __init__(self, recurrent: Any) -> None:
         super().__init__()
         self.embedding = nn.Embedding(11, 6)
         self.recurrent = recurrent(6, 8, batch_first=True)
@@ -37,10 +38,10 @@ class Net(nn.Module):
 class Style:
     """One way to train, plain unless a subclass says otherwise."""
 
-    optimizer = staticmethod(lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9))
-    autocast = staticmethod(contextlib.nullcontext)
+    optimizer: Any = staticmethod(lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9))
+    autocast: Any = staticmethod(contextlib.nullcontext)
+    recurrent: Any = nn.LSTM
     micro_batches = 1
-    recurrent = nn.LSTM
 
     def before_forward(self, optimizer):
         optimizer.zero_grad()
