@@ -51,6 +51,7 @@ _PER_LAYER = (
 SIGNALS: Final[dict[str, Signal]] = {signal.name: signal for signal in (*_GLOBAL, *_PER_LAYER)}
 
 TRAIN_LOSS: Final = "loss/train"
+RANK_LOSS: Final = "loss/rank"  # and a rank's number: its own loss up to the step at which it broke
 VALIDATION_LOSS: Final = "loss/validation"
 LR: Final = "lr/group0"
 GRAD_NORM: Final = "grad_norm"

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from diagnose import symptoms
 from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.layers import is_being_captured
+from diagnose.hooks.sharding import plain_type
 
 
 def check(model: object, optimizer: object, criterion: object, config: object, on_finding: object) -> None:
@@ -49,7 +50,7 @@ def halting_ids(halt_on: Iterable[str]) -> frozenset[str]:
 
 def default_run_dir(model: nn.Module) -> Path:
     """`runs/<time>-<model's class>`, with a number behind where that exists."""
-    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{type(model).__name__}"
+    base = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{plain_type(model).__name__}"
     number = 2
     directory = base
     while directory.exists():

@@ -17,6 +17,7 @@ LONGEST_OF: Final = {"gradients": 4, "curvature": 100_000}  # the one stays a re
 FORGET: Final = 0.3  # weight of the newest measurement in the running means
 FIRST_LOOK: Final = {"curvature": 10}  # the others look at step 1; this one waits until training has warmed up
 ZOOMED: Final = ("gradients", "activations", "updates")  # look at every step while trouble begins
+NOT_SHARDED: Final = ("noise", "curvature")  # run or compare what lies on other ranks
 ZOOM_STEPS: Final = 10
 ZOOM_REST: Final = 500  # steps until the next zoom: a run that is wild throughout keeps within the budget
 
@@ -68,6 +69,13 @@ class Timetable:
         self._mean_cost_s: dict[str, float] = {}
         self._step_s: float | None = None
         self._began_s: float | None = None
+
+    def keep_in_step(self) -> None:
+        """The ranks of a sharded model look together: at the cadence's periods, whatever one of them measures."""
+        self._elastic = False
+        for probe in NOT_SHARDED:
+            self._next.pop(probe, None)
+        self._earliest = min(self._next.values(), default=0)
 
     def due(self, probe: str, step: int) -> bool:
         """Whether `probe` looks at `step` (1 for the first); asked again for the same step, it says the same."""

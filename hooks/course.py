@@ -23,6 +23,7 @@ from diagnose.hooks.probes.losses import LossProbe
 from diagnose.hooks.probes.noise import NoiseProbe
 from diagnose.hooks.probes.precision import PrecisionProbe
 from diagnose.hooks.probes.updates import UpdateProbe
+from diagnose.hooks.sharding import number_in, shards_of
 from diagnose.hooks.stream import Stream
 from diagnose.hooks.trouble import Trouble
 from diagnose.hooks.turns import Turns
@@ -72,9 +73,14 @@ class Course:
         self._describe = describe
         self._compiled = is_compiled(model)  # its layers' hooks would not run
         self._order: ForwardOrder | None = None
-        self._gradients = GradientProbe(layers, stream)
+        shards = shards_of(layers.parameters)
+        self._sharded = shards is not None
+        if self._sharded:
+            timetable.keep_in_step()
+            guard.keep("steps", "gradients", "updates")
+        self._gradients = GradientProbe(layers, stream, shards)
         self._activations = ActivationProbe(layers, stream, guard, partial(timetable.timed, "activations"))
-        self._updates = UpdateProbe(layers, stream)
+        self._updates = UpdateProbe(layers, stream, shards)
         self._noise = NoiseProbe(layers, stream, 1 if self._compiled else ranks, self._noise_told)
         self._curvature = CurvatureProbe(layers.model, stream, self._lr)
         self._losses = LossProbe(model, stream, self.open_step, lambda: max(self.step, 1))
@@ -159,7 +165,9 @@ class Course:
         self.open_step()
         if not self._altered:
             self._altered = True
-            self._stream.add(self.step, "grad_norm_unclipped", norm)
+            number = number_in(norm)
+            if number is not None:
+                self._stream.add(self.step, "grad_norm_unclipped", number)
 
     def adopt(self, optimizer: Optimizer) -> None:
         """Another optimizer trains the model: from its first step on, a step of training takes its step too."""
@@ -262,8 +270,8 @@ class Course:
 
     def _loss_is_broken(self, step: int) -> bool:
         """Whether the step's loss is known on the host to be no finite number: its gradients are worth a look then."""
-        if not self._timetable.ever("gradients"):
-            return False
+        if self._sharded or not self._timetable.ever("gradients"):
+            return False  # where all ranks must look together, one rank's loss decides nothing
         loss = self._stream.latest(step, TRAIN_LOSS)
         return isinstance(loss, float) and not math.isfinite(loss)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from diagnose.hooks.layers import LayerTable, device_of
+from diagnose.hooks.sharding import local, plain_type
 from diagnose.run import Layer, Setup
 
 GIT_TIMEOUT_S = 2
@@ -34,7 +35,7 @@ def setup_of(
 
     `noise_source` tells what the gradient noise scale is estimated from, once that is known.
     """
-    leaves = Counter(type(m).__name__ for m in layers.model.modules() if not any(m.children()))
+    leaves = Counter(plain_type(m).__name__ for m in layers.model.modules() if not any(m.children()))
     return Setup(
         config=_plain(config),
         environment={
@@ -45,7 +46,7 @@ def setup_of(
         optimizer=_optimizer(optimizers),
         scheduler=_scheduler(scheduler),
         model={
-            "type": type(layers.model).__name__,
+            "type": plain_type(layers.model).__name__,
             "parameters": sum(map(_size, layers.parameters)),
             "trainable_parameters": sum(_size(p) for p in layers.parameters if p.requires_grad),
         },
@@ -103,8 +104,8 @@ def _scheduler(scheduler: object) -> dict[str, Any]:
 def _layer(name: str, module: nn.Module, layers: LayerTable) -> Layer:
     own = list(module.parameters(recurse=False))
     return Layer(
-        name=name or type(module).__name__,
-        type=type(module).__name__,
+        name=name or plain_type(module).__name__,
+        type=plain_type(module).__name__,
         parameters=sum(map(_size, own)),
         trainable=any(p.requires_grad for p in own),
         activation=layers.activations.get(name, ""),
@@ -118,7 +119,10 @@ def _size(parameter: nn.Parameter) -> int:
 
 
 def _weight_statistics(module: nn.Module) -> dict[str, float]:
-    """Standard deviation and fans of the module's weight matrix; empty where it has none."""
+    """Standard deviation and fans of the module's weight matrix; empty where it has none.
+
+    Of a sharded one the deviation is that of the rows on this rank, left out where there are none.
+    """
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     if (
         weight is None
@@ -128,11 +132,11 @@ def _weight_statistics(module: nn.Module) -> dict[str, float]:
         or not weight.is_floating_point()
     ):
         return {}
-    receptive = weight[0, 0].numel()
-    values = weight.detach().flatten()
+    receptive = weight.shape[2:].numel()
+    values = local(weight).detach().flatten()
     sample = values[:: max(1, values.numel() // STATISTICS_SAMPLE)]
     return {
-        "weight_std": float(sample.float().std()),
+        **({"weight_std": float(sample.float().std())} if sample.numel() > 1 else {}),
         "fan_in": float(weight.shape[1] * receptive),
         "fan_out": float(weight.shape[0] * receptive),
     }

@@ -18,6 +18,12 @@ class Guard:
     def __init__(self) -> None:
         self.off: set[str] = set()  # the names of what has failed
         self.stopped = False
+        self._kept: frozenset[str] = frozenset()
+        self._told: set[str] = set()
+
+    def keep(self, *names: str) -> None:
+        """Warn of what these raise, but go on with them: other ranks wait for this one there."""
+        self._kept = frozenset(names)
 
     def stop(self, reason: str) -> None:
         """Run nothing any more; one warning says why."""
@@ -27,9 +33,14 @@ class Guard:
             logger.warning("diagnose: this run is no longer watched: %s.", reason)
 
     def switch_off(self, name: str, error: Exception) -> None:
-        """Never run `name` again; one warning says what it raised."""
-        self.off.add(name)
-        logger.warning("diagnose: %s is switched off: %s: %s", name, type(error).__name__, error)
+        """Never run `name` again, unless it is kept; one warning says what it raised."""
+        if name in self._told:
+            return
+        self._told.add(name)
+        if name not in self._kept:
+            self.off.add(name)
+        outcome = "failed" if name in self._kept else "is switched off"
+        logger.warning("diagnose: %s %s: %s: %s", name, outcome, type(error).__name__, error)
 
     def run(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
         """Call `work(*arguments)`; after its first exception `name` is never called again."""

@@ -28,6 +28,8 @@ class LayerTable:
         self.modules: list[tuple[str, nn.Module]] = [
             (name, module) for name, module in model.named_modules() if owns_parameters(module)
         ]
+        # Kept from the start: during a forward pass FSDP has other parameters in their place.
+        self._owned = {id(module): list(module.parameters(recurse=False)) for _, module in self.modules}
         self.activations: dict[str, str] = {}
         self._index()
 
@@ -61,7 +63,7 @@ class LayerTable:
         self._layer_of: dict[int, int] = {}
         self._place = {id(module): place for place, (_, module) in enumerate(self.modules)}
         for place, (_, module) in enumerate(self.modules):
-            for parameter in module.parameters(recurse=False):
+            for parameter in self._owned[id(module)]:
                 if id(parameter) not in self._layer_of:
                     self._layer_of[id(parameter)] = place
                     self.parameters.append(parameter)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from diagnose.hooks.guard import Hook, is_ours
+from diagnose.hooks.sharding import is_sharded
 
 SEED = 0  # every run of a replay draws the same dropout masks
 
@@ -37,6 +38,8 @@ def obstacle(model: nn.Module) -> str | None:
     Somebody else's hooks would run with it, and might count, collect or communicate; so might a forward that
     was put in the place of the class's own, and a captured graph reads its own weights.
     """
+    if any(map(is_sharded, model.parameters())):
+        return "parts of the model lie on other ranks"
     for name, module in model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
         if not all(map(is_ours, hooks)):

@@ -16,6 +16,7 @@ import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from diagnose.hooks.ranks import RankFile
 from diagnose.logs import layout
 from diagnose.logs.writing import EventFile
 
@@ -35,13 +36,14 @@ class StepValues:
     vectors: dict[str, NDArray[np.float32]]
 
 
-def writer_for(directory: Path, observe: Callable[[list[StepValues]], None]) -> Writer | Discard:
+def writer_for(directory: Path, observe: Callable[[list[StepValues]], None]) -> Writer:
     """A writer to a new event file; under distributed training on rank 0 alone, since all ranks share the directory.
 
-    Raises `OSError` where the directory cannot be written.
+    The other ranks write, and observe, nothing unless their own loss breaks. Raises `OSError` where the
+    directory cannot be written.
     """
     if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
-        return Discard()
+        return Writer(RankFile(directory, dist.get_rank()), lambda _: None)
     return Writer(EventFile(directory), observe)
 
 
@@ -55,23 +57,6 @@ class Block(Protocol):
         """The steps' values."""
 
 
-class Discard:
-    """Writes nothing: what the ranks beside rank 0 have for a writer."""
-
-    def __init__(self) -> None:
-        self.open = True
-
-    def put_setup(self, setup_json: str, wall_time: float) -> None:
-        """Leave it to rank 0."""
-
-    def put(self, block: Block) -> None:
-        """Leave it to rank 0."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-        self.open = False
-
-
 class Writer:
     """Takes blocks, and writes them in order on a thread of its own.
 
@@ -80,7 +65,7 @@ class Writer:
     the thread with each block's values and must not raise.
     """
 
-    def __init__(self, file: EventFile, observe: Callable[[list[StepValues]], None]) -> None:
+    def __init__(self, file: EventFile | RankFile, observe: Callable[[list[StepValues]], None]) -> None:
         self.dropped = 0
         self.open = True
         self._file = file

@@ -26,13 +26,13 @@ _file_numbers = itertools.count()
 class EventFile:
     """A new event file in `directory`, appended to until it is closed.
 
-    Opening raises `OSError` where the directory cannot be made or written.
+    The file's name ends with `ending`. Opening raises `OSError` where the directory cannot be made or written.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ending: str = "") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         name = f"events.out.{layout.FILE_MARK}.{time.time():.6f}.{_host()}.{os.getpid()}.{next(_file_numbers)}"
-        self.path = directory / name
+        self.path = directory / (name + ending)
         self._file = self.path.open("xb")
         self._marked_vectors: set[str] = set()
         self._write(Event(wall_time=time.time(), file_version=layout.FILE_VERSION))

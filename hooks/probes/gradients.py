@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from diagnose.hooks.layers import LayerTable
 from diagnose.hooks.probes.precision import unscaled
+from diagnose.hooks.sharding import Shards
 from diagnose.hooks.stream import Channel, Signals, Stream
 from diagnose.signals import GRAD_NORM, LAYER_GRAD_NORM
 
@@ -19,9 +20,10 @@ from diagnose.signals import GRAD_NORM, LAYER_GRAD_NORM
 class GradientProbe:
     """Measures all gradients with one fused call; nothing waits for the device."""
 
-    def __init__(self, layers: LayerTable, stream: Stream) -> None:
+    def __init__(self, layers: LayerTable, stream: Stream, shards: Shards | None = None) -> None:
         self._layers = layers
         self._stream = stream
+        self._shards = shards
         self._parameters = layers.parameters
         self._channel: Channel | None = None
         self._present: tuple[list[bool], Tensor] | None = None
@@ -35,6 +37,8 @@ class GradientProbe:
         without any gradient.
         """
         gradients = [p.grad if share is None or id(p) in share else None for p in self._parameters]
+        if self._shards is not None:
+            return self._measure_shards(self._shards, step, optimizer, gradients)
         present = [g for g in gradients if g is not None]
         if not present:
             return None
@@ -49,6 +53,19 @@ class GradientProbe:
             row.index_copy_(0, places, unscaled(torch.stack(norms), optimizer))
         self._latest_step = step
         return row
+
+    def _measure_shards(
+        self, shards: Shards, step: int, optimizer: Optimizer, gradients: list[Tensor | None]
+    ) -> Tensor | None:
+        """Take the norms over all ranks' parts; without any gradient too, since another rank may have one."""
+        norms = shards.add_up("gradients", lambda: shards.norms(gradients)[None], rows=1)
+        if norms is None:
+            return None
+        row = self._stream.row(step, self._channel or self._make_channel())
+        if step != self._latest_step:
+            row.zero_()
+        self._latest_step = step
+        return row.add_(unscaled(norms[0], optimizer))  # 0 where another optimizer's share is
 
     def _make_channel(self) -> Channel:
         # Made at the first step, when the layers' order is known; of plain numbers, since the writer's

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diagnose.hooks.layers import LayerTable
 from diagnose.hooks.probes.sampling import FlatSample
+from diagnose.hooks.sharding import Shards, local
 from diagnose.hooks.stream import Channel, Signals, Stream
 
 
@@ -21,30 +22,39 @@ class UpdateProbe:
     ratio ‖Δθ‖ / ‖θ‖ to a per cent or two, and exactly for small layers. Parameter norms are exact.
     """
 
-    def __init__(self, layers: LayerTable, stream: Stream) -> None:
+    def __init__(self, layers: LayerTable, stream: Stream, shards: Shards | None = None) -> None:
         self._layers = layers
         self._stream = stream
+        self._shards = shards
         self._parameters = layers.parameters
         self._sample: FlatSample | None = None
         self._channels: tuple[Channel, Channel] | None = None
         self._before: Tensor | None = None
+        self._began = False  # the look at a step, even where it then failed on this rank
 
     def before(self) -> None:
         """Keep the sample as it is before the optimizer steps."""
+        self._began = True
         if self._sample is None:
             # Made at the first sampled step, when the layers' order is known.
             places = [self._layers.layer_of(parameter) for parameter in self._parameters]
             layers = len(self._layers)
-            self._sample = FlatSample(self._parameters)
+            self._sample = FlatSample(self._local_parts())
+            # What several ranks add up they have weighted already.
+            shares = self._sample.shares if self._shards is None else np.ones(len(places))
             self._channels = (
                 Channel("parameters", len(places), partial(_decoded_norms, places, layers)),
-                Channel("updates", 2 * len(places), partial(_decoded_updates, places, layers, self._sample.shares)),
+                Channel("updates", 2 * len(places), partial(_decoded_updates, places, layers, shares)),
             )
-        self._before = self._sample.take(self._parameters)
+        self._before = self._sample.take(self._local_parts())
 
     def after(self, step: int) -> None:
         """Write how far the optimizer moved the sample, and the parameters' norms."""
+        began, self._began = self._began, False
         before, self._before = self._before, None
+        if self._shards is not None and began:
+            self._write_whole(self._shards, step, before)
+            return
         if before is None or self._sample is None or self._channels is None:
             return
         norms, updates = self._channels
@@ -54,6 +64,28 @@ class UpdateProbe:
         )
         moved = self._sample.take(self._parameters).sub_(before)
         torch.stack(self._sample.norms(moved) + self._sample.norms(before), out=self._stream.row(step, updates))
+
+    def _local_parts(self) -> list[Tensor]:
+        return [local(parameter) for parameter in self._parameters] if self._shards else list(self._parameters)
+
+    def _write_whole(self, shards: Shards, step: int, before: Tensor | None) -> None:
+        """The same over all ranks' parts, in one sum."""
+
+        def measure() -> Tensor:
+            sample = self._sample
+            if before is None or sample is None:
+                raise RuntimeError("the parameters before the step are not known")
+            moved = sample.take(self._local_parts()).sub_(before)
+            norms = shards.norms(self._parameters)
+            weights = torch.from_numpy(np.sqrt(sample.shares)).to(norms)
+            return torch.stack([norms, *(torch.stack(sample.norms(part)).mul_(weights) for part in (moved, before))])
+
+        whole = shards.add_up("updates", measure, rows=3)
+        if whole is None or self._channels is None:
+            return
+        norms, updates = self._channels
+        self._stream.row(step, norms).copy_(whole[0])
+        self._stream.row(step, updates).copy_(whole[1:].flatten())
 
 
 def by_layer(squares: NDArray[np.float64], places: list[int], layers: int) -> NDArray[np.float64]:

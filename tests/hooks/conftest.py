@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+import torch.multiprocessing as mp
 from torch import nn
+
+PATIENCE_S = 60.0  # ranks that take longer wait for each other for ever
 
 
 class Training:
@@ -48,3 +56,26 @@ def training() -> Training:
 @pytest.fixture
 def new_training():
     return Training
+
+
+@pytest.fixture
+def on_ranks() -> Callable[..., None]:
+    """Runs `work(rank, port, *arguments)` in as many real processes; fails where one fails, or where they hang."""
+
+    def run(ranks: int, work: Callable[..., None], *arguments: Any) -> None:
+        context = mp.spawn(work, (_free_port(), *arguments), nprocs=ranks, join=False)
+        deadline = time.monotonic() + PATIENCE_S
+        try:
+            while not context.join(1.0):
+                assert time.monotonic() < deadline, "the ranks wait for each other"
+        finally:
+            for process in context.processes:
+                process.kill()
+
+    return run
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
