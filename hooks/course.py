@@ -16,6 +16,7 @@ from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import ForwardOrder, LayerTable, batch_of, device_of, is_being_captured, is_compiled
+from diagnose.hooks.optimizers import Optimizers
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.curvature import CurvatureProbe
 from diagnose.hooks.probes.gradients import GradientProbe
@@ -56,8 +57,7 @@ class Course:
     ) -> None:
         self.step = 0  # the step that is open, or was completed last; the first is 1
         self.noise_source = ""
-        self.optimizers: list[Optimizer] = []  # those that train the model, in the order of their discovery
-        self._names: list[list[str]] = []  # of each optimizer's learning rates in the log
+        self.optimizers = Optimizers(layers)
         self._turns: Turns | None = None  # where there are several optimizers
         self._device_type = ""
         self._open = False
@@ -82,10 +82,10 @@ class Course:
         self._activations = ActivationProbe(layers, stream, guard, partial(timetable.timed, "activations"))
         self._updates = UpdateProbe(layers, stream, shards)
         self._noise = NoiseProbe(layers, stream, 1 if self._compiled else ranks, self._noise_told)
-        self._curvature = CurvatureProbe(layers.model, stream, self._lr)
+        self._curvature = CurvatureProbe(layers.model, stream, lambda: self.optimizers.lr)
         self._losses = LossProbe(model, stream, self.open_step, lambda: max(self.step, 1))
         self._precision = (
-            PrecisionProbe(scaler, self._first_optimizer, stream, self._skipped_step)
+            PrecisionProbe(scaler, lambda: self.optimizers.first, stream, self._skipped_step)
             if isinstance(scaler, GradScaler)
             else None
         )
@@ -171,10 +171,10 @@ class Course:
 
     def adopt(self, optimizer: Optimizer) -> None:
         """Another optimizer trains the model: from its first step on, a step of training takes its step too."""
-        if len(self.optimizers) == 1:
-            self._turns = Turns(self.optimizers[0])
-        self.optimizers.append(optimizer)
-        self._names.append([])
+        first = self.optimizers.first
+        if first is not None and self._turns is None:
+            self._turns = Turns(first)
+        self.optimizers.add(optimizer)
 
     def before_step(self, optimizer: Optimizer) -> None:
         """An optimizer is about to step: the gradients are what it will see."""
@@ -190,7 +190,7 @@ class Course:
             self._before_update(step)
         if self._precision is not None:
             self._guard.run("precision", self._precision.measure, step, optimizer)
-        for name, group in zip(self._rate_names(optimizer), optimizer.param_groups, strict=True):
+        for name, group in zip(self.optimizers.rate_names(optimizer), optimizer.param_groups, strict=True):
             self._stream.add(step, name, group["lr"])
 
     def after_step(self, optimizer: Optimizer) -> None:
@@ -263,7 +263,7 @@ class Course:
 
     def _measure_gradients(self, step: int, optimizer: Optimizer) -> None:
         with self._timetable.timed("gradients"):
-            norms = self._gradients.measure(step, optimizer, self._share_of(optimizer))
+            norms = self._gradients.measure(step, optimizer, self.optimizers.share_of(optimizer))
             if norms is not None:
                 self._trouble.feel(step, self._stream.latest(step, TRAIN_LOSS), norms, self._micro_batches)
         self._timetable.look_done("gradients")
@@ -285,38 +285,11 @@ class Course:
 
     def _skipped_step(self) -> None:
         """The gradient scaler has left the optimizer's step out: it counts as a step all the same."""
-        if self.optimizers:
-            self.before_step(self.optimizers[0])
-            self.after_step(self.optimizers[0])
+        first = self.optimizers.first
+        if first is not None:
+            self.before_step(first)
+            self.after_step(first)
 
     def _batch(self) -> float:
         """Samples of the open step as the model's forward saw them, else as the config tells, else NaN."""
         return float(self._samples or self._told_batch_size or math.nan)
-
-    def _share_of(self, optimizer: Optimizer) -> frozenset[int] | None:
-        """The parameters, by id, whose gradients are this optimizer's to show; None where it has no other beside it.
-
-        The first one also shows those that no optimizer holds.
-        """
-        if len(self.optimizers) == 1:
-            return None
-        held = {o: {id(p) for group in o.param_groups for p in group["params"]} for o in self.optimizers}
-        if optimizer is not self.optimizers[0]:
-            return frozenset(held[optimizer])
-        others = set[int]().union(*(ids for o, ids in held.items() if o is not optimizer))
-        return frozenset({id(p) for p in self._layers.parameters} - others)
-
-    def _rate_names(self, optimizer: Optimizer) -> list[str]:
-        """`lr/group0`, `lr/group1`, … for the optimizer's groups, counted on through all optimizers."""
-        place = self.optimizers.index(optimizer)
-        if len(self._names[place]) != len(optimizer.param_groups):
-            before = sum(len(other.param_groups) for other in self.optimizers[:place])
-            self._names[place] = [f"lr/group{before + number}" for number in range(len(optimizer.param_groups))]
-        return self._names[place]
-
-    def _first_optimizer(self) -> Optimizer | None:
-        return self.optimizers[0] if self.optimizers else None
-
-    def _lr(self) -> Tensor | float:
-        lr: Tensor | float = self.optimizers[0].param_groups[0]["lr"] if self.optimizers else math.nan
-        return lr

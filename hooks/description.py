@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ STATISTICS_SAMPLE = 1 << 20  # values of a weight that its statistics look at
 
 def setup_of(
     layers: LayerTable,
-    optimizers: Sequence[Optimizer],
+    optimizers: Iterable[Optimizer],
     scheduler: object,
     scaler: object,
     config: Mapping[str, Any],
@@ -81,14 +81,15 @@ def _git_commit() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _optimizer(optimizers: Sequence[Optimizer]) -> dict[str, Any]:
+def _optimizer(optimizers: Iterable[Optimizer]) -> dict[str, Any]:
     """The first optimizer's type, and the settings of all groups in the order of `lr/group0`, `lr/group1`, …"""
-    if not optimizers:
+    every = list(optimizers)
+    if not every:
         return {}
-    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    groups = [group for optimizer in every for group in optimizer.param_groups]
     settings = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in groups]
-    others = [type(optimizer).__name__ for optimizer in optimizers[1:]]
-    return {"type": type(optimizers[0]).__name__, "groups": settings, **({"others": others} if others else {})}
+    others = [type(optimizer).__name__ for optimizer in every[1:]]
+    return {"type": type(every[0]).__name__, "groups": settings, **({"others": others} if others else {})}
 
 
 def _scheduler(scheduler: object) -> dict[str, Any]:

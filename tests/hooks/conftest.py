@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 PATIENCE_S = 60.0  # ranks that take longer wait for each other for ever
 
@@ -63,7 +63,7 @@ def on_ranks() -> Callable[..., None]:
     """Runs `work(rank, port, *arguments)` in as many real processes; fails where one fails, or where they hang."""
 
     def run(ranks: int, work: Callable[..., None], *arguments: Any) -> None:
-        context = mp.spawn(work, (_free_port(), *arguments), nprocs=ranks, join=False)
+        context = spawn(work, (_free_port(), *arguments), nprocs=ranks, join=False)
         deadline = time.monotonic() + PATIENCE_S
         try:
             while not context.join(1.0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -70,6 +71,10 @@ def train(rank, port, run_dir, dims):
     dist.destroy_process_group()
 
 
+def chain(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
 def norm(tensors):
     return float(torch.cat([t.detach().flatten() for t in tensors if t is not None]).norm()) if tensors else 0.0
 
@@ -89,14 +94,14 @@ def reference():
         optimizer.step()
         after = [list(layer.parameters()) for layer in layers]
         moved = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(after, before, strict=True)]
-        total = norm(sum(gradients, []))
+        total = norm(chain(gradients))
         rows.append(
             {
                 "grad_norm": total,
                 "fisher_trace": total**2,
                 "grad_norm_unclipped": float(unclipped),
-                "param_norm": norm(sum(after, [])),
-                "update_ratio": norm(sum(moved, [])) / norm(sum(before, [])),
+                "param_norm": norm(chain(after)),
+                "update_ratio": norm(chain(moved)) / norm(chain(before)),
                 "layers/grad_norm": [norm(g) for g in gradients],
                 "layers/param_norm": [norm(p) for p in after],
                 "layers/update_ratio": [norm(m) / norm(b) for m, b in zip(moved, before, strict=True)],
