@@ -29,6 +29,7 @@ _GLOBAL = (
     Signal("update_ratio", "", "‖Δθ‖ / ‖θ‖ of the step"),
     Signal("loss_scale", "", "factor of mixed-precision loss scaling"),
     Signal("skipped_steps", "steps", "steps that loss scaling has skipped so far"),
+    Signal("nonfinite_inputs", "values", "NaN and infinite values in the model's inputs of the step"),
     Signal("noise_scale", "samples", "gradient noise scale B_simple = tr(Σ) / ‖G‖²"),
     Signal("hessian_trace", "", "trace of the loss's Hessian, Hutchinson's estimate"),
     Signal("fisher_trace", "", "sum of squared gradients, a cheap proxy of the Hessian's trace"),
@@ -45,18 +46,30 @@ _PER_LAYER = (
     Signal("layers/activation_variance", "", "variance over samples of each layer's output, mean over units"),
     Signal("layers/zero_fraction", "", "share of exact zeros after each layer's activation"),
     Signal("layers/saturated_fraction", "", "share of values at the flat ends of each layer's activation"),
-    Signal("layers/nonfinite", "values", "NaN and infinite values in each layer's output and gradients"),
+    Signal("layers/nonfinite", "values", "NaN and infinite values in each layer's output"),
+    Signal("layers/nonfinite_weights", "values", "NaN and infinite values in each layer's parameters"),
 )
 
 SIGNALS: Final[dict[str, Signal]] = {signal.name: signal for signal in (*_GLOBAL, *_PER_LAYER)}
 
 TRAIN_LOSS: Final = "loss/train"
 RANK_LOSS: Final = "loss/rank"  # and a rank's number: its own loss up to the step at which it broke
+MOST_DIGITS: Final = 10  # of a rank in a name that may come from anywhere
 VALIDATION_LOSS: Final = "loss/validation"
 LR: Final = "lr/group0"
 GRAD_NORM: Final = "grad_norm"
+GRAD_NORM_UNCLIPPED: Final = "grad_norm_unclipped"
+NONFINITE_INPUTS: Final = "nonfinite_inputs"
 LAYER_GRAD_NORM: Final = "layers/grad_norm"
+LAYER_NONFINITE: Final = "layers/nonfinite"
+LAYER_NONFINITE_WEIGHTS: Final = "layers/nonfinite_weights"
 LAYER_ACTIVATION_VARIANCE: Final = "layers/activation_variance"
+
+
+def rank_of_loss(name: str) -> int | None:
+    """The rank whose own training loss `name` is (`loss/rank3`), None for any other signal."""
+    number = name.removeprefix(RANK_LOSS)
+    return int(number) if number != name and number.isdecimal() and len(number) < MOST_DIGITS else None
 
 
 def is_per_layer(name: str) -> bool:

@@ -156,7 +156,7 @@ class Monitor:
             self._guard.run(f"log({name}=…)", self._log_one, step, split, name, value)
 
     def close(self) -> None:
-        """Remove all hooks, write what is left and close the log; safe to call twice."""
+        """Remove all hooks, write what is left, close the log and tell what that showed; safe to call twice."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -168,6 +168,8 @@ class Monitor:
         self._guard.run("closing", self._course.close)
         self._closing()
         forget(self._stream)
+        while not self._watch.news.empty():
+            self._tell()
 
     def __enter__(self) -> Self:
         return self
@@ -205,12 +207,16 @@ class Monitor:
             return
         self._guard.run("steps", self._course.after_step, optimizer)
         while not self._watch.news.empty():
-            finding = self._watch.news.get()
-            if self._on_finding is not None:
-                self._guard.run("on_finding", self._on_finding, finding)
+            finding = self._tell()
             if finding.id in self._halt_on:
                 self.close()
                 raise TrainingHalted(finding)
+
+    def _tell(self) -> Finding:
+        finding = self._watch.news.get()
+        if self._on_finding is not None:
+            self._guard.run("on_finding", self._on_finding, finding)
+        return finding
 
     def _hook(self, name: str, work: Callable[..., None]) -> Hook:
         return Hook(self._guard, name, work)

@@ -74,13 +74,12 @@ class Shards:
 
     def norms(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """The 2-norms of the local parts of `tensors`, one for each parameter; 0 for None, of shape (parameters,)."""
-        there = [(place, tensor) for place, tensor in enumerate(tensors) if tensor is not None]
-        parts = [_dense(local(self._placed(place, tensor))) for place, tensor in there]
-        norms = self._filled(0.0, len(tensors))
-        if parts:
-            places = torch.tensor([place for place, _ in there], device=norms.device)
-            norms[places] = torch.stack(torch._foreach_norm(parts, 2)).to(norms)
-        return norms
+        there = [place for place, tensor in enumerate(tensors) if tensor is not None]
+        parts = [_dense(local(self._placed(place, tensors[place]))) for place in there]
+        norms = list(self._filled(0.0, len(tensors)).unbind())
+        for place, norm in zip(there, torch._foreach_norm(parts, 2) if parts else (), strict=True):
+            norms[place] = norm.to(norms[place])
+        return torch.stack(norms)
 
     def add_up(self, name: str, measure: Callable[[], Tensor], rows: int) -> Tensor | None:
         """Norms over all ranks' parts, of shape (rows, parameters), from what `measure` gives for this rank's.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from diagnose.hooks.writer import StepValues, writer_for
 ROWS = 128  # rows that the rings hold: the black box of the last steps
 FLUSH_ROWS = 50
 FLUSH_S = 1.0
+MOST_INDICES = 100  # a model whose parts run by turns asks for a few, one with no end of them for ever new ones
 
 # name -> values by row: scalars of shape (rows,), masked where there is none; vectors of shape (rows, layers)
 Signals = Mapping[str, NDArray[Any]]
@@ -116,6 +117,7 @@ class Stream:
         self._on_device = False  # whether that is another than the host
         self._rings: dict[Channel, Tensor] = {}
         self._places: dict[Channel, tuple[Tensor, ...]] = {}
+        self._indices: dict[tuple[int, ...], Tensor] = {}
         self._pending: dict[int, _Row] = {}
         self._free = deque(range(ROWS))
         self._flushed_at = time.monotonic()
@@ -155,6 +157,16 @@ class Stream:
         if channel not in row.channels:
             row.channels.append(channel)
         return self._places[channel][row.slot]
+
+    def index(self, places: Iterable[int]) -> Tensor:
+        """`places` as an index on the device of the rows, got there without waiting; kept for next time."""
+        key = tuple(places)
+        if key not in self._indices:
+            if len(self._indices) >= MOST_INDICES:
+                self._indices.clear()
+            host = torch.tensor(key, dtype=torch.int64, pin_memory=self._device.type == "cuda")
+            self._indices[key] = host.to(self._device, non_blocking=True)
+        return self._indices[key]
 
     def describe(self, setup_json: str) -> None:
         """Write the set-up; a later one replaces an earlier."""

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from diagnose import symptoms
 from diagnose.findings import Finding, Severity
 from diagnose.hooks.writer import StepValues
+from diagnose.logs.names import is_training_loss
 from diagnose.run import LayerSeries, Run, Series, Setup
-from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS, VALIDATION_LOSS
+from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, LR, NONFINITE_INPUTS, VALIDATION_LOSS
 
 logger = logging.getLogger("diagnose")
 
-WATCHED = frozenset({TRAIN_LOSS, VALIDATION_LOSS, LR, GRAD_NORM})
+WATCHED = frozenset({VALIDATION_LOSS, LR, GRAD_NORM, GRAD_NORM_UNCLIPPED, NONFINITE_INPUTS})  # and training losses
 ALWAYS = ("nan_loss",)
 NOW_AND_THEN = ("divergence",)
 FIRST_LOOK = 50  # steps: a few wild first values are no trend yet
@@ -27,7 +28,7 @@ MOST_VALUES = 4_000  # of a signal kept in memory; then every second of the olde
 
 
 class Watch:
-    """Keeps a thinned history of the run and tells each symptom once.
+    """Keeps a thinned history of the run and tells each symptom above `info`, once more where it worsens.
 
     Findings wait in `news` for the training thread: a callback must not run on ours.
     """
@@ -39,7 +40,7 @@ class Watch:
         self._now_and_then = tuple(dict.fromkeys((*NOW_AND_THEN, *(s for s in extra if s not in ALWAYS))))
         self._history: dict[str, list[tuple[int, float, float]]] = {}
         self._layer_history: dict[str, list[tuple[int, NDArray[np.float32]]]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, int] = {}  # symptom -> the rank of the worst severity that was told
         self._looked_at = 0
 
     def observe(self, steps: list[StepValues]) -> None:
@@ -47,9 +48,10 @@ class Watch:
         broken = False
         for values in steps:
             for name, value in values.scalars:
-                if name in WATCHED:
+                loss = is_training_loss(name)
+                if loss or name in WATCHED:
                     self._history.setdefault(name, []).append((values.step, value, values.wall_time))
-                    broken |= name == TRAIN_LOSS and not np.isfinite(value)
+                    broken |= loss and not np.isfinite(value)
             for name, vector in values.vectors.items():
                 self._layer_history.setdefault(name, []).append((values.step, vector))
         if broken:
@@ -61,7 +63,7 @@ class Watch:
             self._look(self._now_and_then)
 
     def _look(self, ids: Iterable[str]) -> None:
-        open_ids = [name for name in ids if name not in self._told]
+        open_ids = [name for name in ids if self._told.get(name, 0) < Severity.CRITICAL.rank]
         if not open_ids:
             return
         run = Run(
@@ -71,8 +73,8 @@ class Watch:
             layer_signals={name: _layer_series(rows) for name, rows in self._layer_history.items()},
         )
         for finding in symptoms.find(run, only=open_ids):
-            if finding.severity is Severity.CRITICAL or finding.id in self._now_and_then:
-                self._told.add(finding.id)
+            if finding.severity.rank > self._told.get(finding.id, 0):
+                self._told[finding.id] = finding.severity.rank
                 logger.warning("diagnose: %s: %s", symptoms.title(finding.id), finding.summary)
                 self.news.put(finding)
 

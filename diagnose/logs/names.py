@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
-from diagnose.signals import SIGNALS
+from diagnose.signals import SIGNALS, TRAIN_LOSS, rank_of_loss
 
 _SPLITS: Final = {
     "train": "train", "training": "train",
@@ -33,7 +34,7 @@ _GROUP = re.compile(r"^(?:group|pg)?(\d+)$")
 
 def signal_of(tag: str) -> str | None:
     """Our name for another logger's tag, None where we know none."""
-    if tag in SIGNALS or re.fullmatch(r"lr/group\d+", tag):
+    if tag in SIGNALS or rank_of_loss(tag) is not None or re.fullmatch(r"lr/group\d+", tag):
         return tag
     words = _words(re.sub(r"([a-z])([A-Z])", r"\1_\2", tag))
     splits = [_SPLITS[w] for w in words if w in _SPLITS]
@@ -45,6 +46,21 @@ def signal_of(tag: str) -> str | None:
     if rest in _GRAD_NORMS:
         return "grad_norm"
     return _lr_group([w for w in _words(tag) if w not in _SPLITS and w not in _FILLERS])
+
+
+@lru_cache(maxsize=10_000)
+def is_training_loss(tag: str) -> bool:
+    """Whether `tag` is the training loss, or one of several that were logged by a name with “loss” in it.
+
+    Another logger's copy of the whole loss is none of them, and neither is what counts in epochs.
+    """
+    if tag in SIGNALS or rank_of_loss(tag) is not None:
+        return tag == TRAIN_LOSS
+    own = tag.endswith("/train")
+    words = _words(tag)
+    about_training = not any(_SPLITS.get(word) == "validation" for word in words)
+    other = "epoch" in words or "scale" in words or signal_of(tag) is not None
+    return about_training and "loss" in tag.lower() and (own or not other)
 
 
 def _words(tag: str) -> list[str]:

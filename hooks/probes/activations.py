@@ -90,7 +90,7 @@ class ActivationProbe:
         # A module that runs several times in one pass has the mean over its calls.
         means = torch.stack([s[0] if len(s) == 1 else torch.stack(s).mean(dim=0) for s in of_places.values()])
         row = self._stream.row(step, channel).fill_(torch.nan).view(len(self._layers), -1)
-        row.index_copy_(0, torch.tensor(list(of_places), device=row.device), means)
+        row.index_copy_(0, self._stream.index(of_places), means)
 
     def _look(self, module: nn.Module, inputs: Any, output: Any) -> None:
         with self._timed():

@@ -49,7 +49,7 @@ class GradientProbe:
         else:
             if step != self._latest_step:
                 row.zero_()
-            places = self._places([g is not None for g in gradients], row)
+            places = self._places([g is not None for g in gradients])
             row.index_copy_(0, places, unscaled(torch.stack(norms), optimizer))
         self._latest_step = step
         return row
@@ -74,11 +74,11 @@ class GradientProbe:
         self._channel = Channel("gradients", len(places), partial(_decoded, places, len(self._layers)))
         return self._channel
 
-    def _places(self, present: list[bool], row: Tensor) -> Tensor:
+    def _places(self, present: list[bool]) -> Tensor:
         """Places of the gradients that are there; which ones are rarely changes, so the last answer is kept."""
         if self._present is None or self._present[0] != present:
             places = [place for place, there in enumerate(present) if there]
-            self._present = present, torch.tensor(places, device=row.device)
+            self._present = present, self._stream.index(places)
         return self._present[1]
 
 

@@ -67,3 +67,5 @@ def test_a_rank_whose_loss_breaks_first_is_named_in_the_log(tmp_path, on_ranks):
     assert run.layer_names == ("0", "2")
     assert not run.notes
     assert not math.isnan(run.scalars["grad_norm"].values[0])
+    (finding,) = [f for f in diagnose.examine(run).findings if f.id == "nan_loss"]
+    assert (finding.evidence["first_ranks"], finding.evidence["origin_step"]) == ("1", BROKEN_STEP)

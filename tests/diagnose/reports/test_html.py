@@ -103,5 +103,5 @@ def test_a_layer_signal_that_is_zero_throughout_is_said_and_not_drawn(ill):
     layers = LayerSeries(np.arange(3), np.zeros((3, 2), "f4"))
     one = ill()
     page = replace(one, run=replace(one.run, layer_signals={"layers/nonfinite": layers})).to_html()
-    assert "NaN and infinite values in each layer&#39;s output and gradients: never above 0." in page
+    assert "NaN and infinite values in each layer&#39;s output: never above 0." in page
     assert 'id="map-' not in page
