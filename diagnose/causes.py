@@ -75,7 +75,7 @@ def _evidence(entry: CauseEntry, findings: Sequence[Finding], run: Run) -> tuple
 
 def _applies(rule: Rule, finding: Finding, run: Run) -> bool:
     holds = rule.finding == finding.id and all(finding.evidence.get(k) == v for k, v in rule.where.items())
-    return holds and (not rule.early or finding.window[0] <= EARLY_SHARE * run.steps)
+    return holds and (not rule.early or finding.window[0] - run.start <= EARLY_SHARE * run.length)
 
 
 def _explains_an_ill(lines: Sequence[EvidenceLine], findings: Sequence[Finding]) -> bool:

@@ -1,11 +1,15 @@
 """The command `diagnose`: report, explain, dashboard and demo.
 
-Exit codes: 0 healthy, 1 findings at or above `--fail-on`, 2 bad usage or unreadable input.
+Exit codes: 0 healthy, 1 findings at or above `--fail-on`, 2 bad usage, unreadable input or an output that
+cannot be written, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-HEALTHY, ILL, UNUSABLE = 0, 1, 2
+HEALTHY, ILL, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 FAIL_ON = ("info", "warning", "critical", "never")
 DEFAULT_PORT = 8050
 
@@ -30,18 +34,27 @@ DEFAULT_PORT = 8050
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without “→” shows “?”
     try:
         code: int = options.run(options)
-    except DiagnoseError as error:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_the_pipe()
+        return HEALTHY
+    except (DiagnoseError, OSError) as error:
         print(f"diagnose: {printable(str(error))}", file=sys.stderr)
         return UNUSABLE
-    except BrokenPipeError:  # `diagnose report … | head`
-        sys.stderr.close()
-        return HEALTHY
     except KeyboardInterrupt:
         print(file=sys.stderr)
-        return HEALTHY
+        return INTERRUPTED
     return code
+
+
+def _leave_the_pipe() -> None:
+    """Whoever read us (`… | head`) has gone: the interpreter's last flush must not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,15 +97,28 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     diagnosis = examine(options.run_path)
-    if options.output is None and options.format == "text":
-        from rich.console import Console
+    try:
+        if options.output is None and options.format == "text":
+            from diagnose.reports.text import print_report
 
-        from diagnose.reports.text import print_report
-
-        print_report(diagnosis, Console())
-    else:
-        _deliver(_rendered(diagnosis, options.format), options.output)
+            print_report(diagnosis, _console())
+        else:
+            _deliver(_rendered(diagnosis, options.format), options.output)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `diagnose report … | head`: the run's health is the same
+        _leave_the_pipe()
     return _exit_code(diagnosis, options.fail_on)
+
+
+def _console() -> Console:
+    """A console that leaves the exit code alone where nobody reads on."""
+    from rich.console import Console
+
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            _leave_the_pipe()
+
+    return Patient()
 
 
 def _rendered(diagnosis: Diagnosis, style: str) -> str:
@@ -140,16 +166,15 @@ def _explain(options: argparse.Namespace) -> int:
 def _dashboard(options: argparse.Namespace) -> int:
     from diagnose.dashboard.server import serve
 
-    serve(options.root, host=options.host, port=options.port)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        serve(options.root, host=options.host, port=options.port)
     return HEALTHY
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from diagnose.reports.text import print_report
 
-    console = Console()
+    console = _console()
     root = _fresh_folder(options.root)
     for directory in _trained(root, console):
         diagnosis = examine(directory)

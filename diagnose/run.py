@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,12 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def start(self) -> int:
+        """The step from which on it was logged: 0 where the first value lies within one interval of it."""
+        first = int(self.steps[0])
+        return first if len(self) > 1 and first > self.steps[1] - first else min(first, 0)
 
     @property
     def finite(self) -> Series:
@@ -85,7 +92,7 @@ class Setup:
     layers: tuple[Layer, ...] = ()
 
     def optimizer_setting(self, name: str) -> float | None:
-        """A number of the first parameter group, or None where the log does not hold it."""
+        """A finite number of the first parameter group, or None where the log does not hold it."""
         return _number(self._first_group.get(name))
 
     def optimizer_flag(self, name: str) -> bool:
@@ -100,12 +107,18 @@ class Setup:
         return first if isinstance(first, Mapping) else {}
 
     def config_number(self, name: str) -> float | None:
-        """A number of the user's config, or None where it is absent or no number."""
+        """A number of the user's config, or None where it is absent or no finite number."""
         return _number(self.config.get(name))
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +165,16 @@ class Run:
         """The last step that any signal reached, 0 for a run without any."""
         all_steps = [s.steps for s in self.scalars.values()] + [s.steps for s in self.layer_signals.values()]
         return max((int(steps[-1]) for steps in all_steps if len(steps)), default=0)
+
+    @property
+    def start(self) -> int:
+        """The step from which on it was logged: 0 unless every signal begins late, as after a resumption."""
+        return min((series.start for series in self.scalars.values() if len(series)), default=0)
+
+    @property
+    def length(self) -> int:
+        """The steps from the start to the last one logged."""
+        return self.steps - self.start
 
     def to_frame(self) -> pd.DataFrame:
         """All scalar signals as a table: one row per step, one column per signal, NaN where not logged."""

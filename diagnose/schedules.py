@@ -17,7 +17,7 @@ def peak_lr(lr: Series | None) -> float | None:
 
 
 def warmup_steps(lr: Series | None) -> int:
-    """Steps until the rate first reaches its highest value, 0 where the run has no warmup.
+    """Steps from the start until the rate first reaches its highest value, 0 where the run has no warmup.
 
     A warmup is a rise from well below the highest rate, within the first half of the run, without a fall.
     """
@@ -27,4 +27,4 @@ def warmup_steps(lr: Series | None) -> int:
     peak = int(np.argmax(values >= RISEN * values.max()))
     rises = bool((np.diff(values[: peak + 1]) >= 0).all())
     short = steps[peak] - steps[0] <= LONGEST_WARMUP * (steps[-1] - steps[0])
-    return int(steps[peak]) if values[0] < WARMUP_START * values.max() and rises and short else 0
+    return int(steps[peak]) - lr.start if values[0] < WARMUP_START * values.max() and rises and short else 0

@@ -58,6 +58,7 @@ class _Row:
         self.channels: list[Channel] = []
 
     def add(self, name: str, value: float, weight: float) -> None:
+        """Add a value known on the host."""
         total, weights = self.scalars.get(name, (0.0, 0.0))
         self.scalars[name] = total + value * weight, weights + weight
 

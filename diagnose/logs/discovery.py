@@ -25,13 +25,14 @@ def find_runs(root: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _runs_below(folder: Path) -> Iterator[Path]:
-    event_files, subfolders = _listing(folder)
-    splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(folder / name)[0]]
-    if event_files or splits:
-        yield folder
-    for name in subfolders:
-        if name not in splits:
-            yield from _runs_below(folder / name)
+    left = [folder]  # a stack, not a recursion: folders may be nested deeper than Python allows calls
+    while left:
+        folder = left.pop()
+        event_files, subfolders = _listing(folder)
+        splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(folder / name)[0]]
+        if event_files or splits:
+            yield folder
+        left += [folder / name for name in reversed(subfolders) if name not in splits]
 
 
 def _listing(folder: Path) -> tuple[list[str], list[str]]:
@@ -40,10 +41,18 @@ def _listing(folder: Path) -> tuple[list[str], list[str]]:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return [], []
-    files = [e.name for e in entries if layout.FILE_MARK in e.name and e.is_file()]
+    files = [e.name for e in entries if layout.FILE_MARK in e.name and _is_file(e)]
     # Links are not followed: a folder that holds itself by a link would never end.
     folders = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
     return files, folders
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file that can be reached: a link may lead to itself."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def event_files_of(run: Path) -> list[tuple[str, Path]]:

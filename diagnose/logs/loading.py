@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from diagnose.errors import NoRunError
 from diagnose.logs import layout, names, setup_text
 from diagnose.logs.discovery import event_files_of
+from diagnose.logs.printable import printable
 from diagnose.logs.reading import Column, EventData, read_event_file
 from diagnose.run import LayerSeries, Run, Series, Setup
 
@@ -36,7 +37,7 @@ def load(path: str | os.PathLike[str]) -> Run:
         layer_signals={tag: _layer_series(column) for tag, column in data.vectors.items()},
         names=mapping,
         unmapped=tuple(sorted(tag for tag in set(data.scalars) - taken if not tag.startswith(layout.OWN_TAGS))),
-        notes=(*data.notes, *notes, *_dropped(data)),
+        notes=tuple(printable([*data.notes, *notes, *_dropped(data)])),
     )
 
 
@@ -89,13 +90,12 @@ def _series(column: Column) -> Series:
 
 
 def _layer_series(column: Column) -> LayerSeries:
+    """The vectors of the commonest length: another model's, before a restart, belong in no row of this one's."""
     order = _order(column)
-    width = max(len(vector) for vector in column.values)
-    values = np.full((len(order), width), np.nan, np.float32)
-    for row, index in enumerate(order):
-        vector = column.values[index]
-        values[row, : len(vector)] = vector
-    return LayerSeries(np.array(column.steps, np.int64)[order], values)
+    lengths = np.array([len(column.values[index]) for index in order])
+    widths, counts = np.unique(lengths, return_counts=True)
+    kept = order[lengths == widths[len(counts) - 1 - np.argmax(counts[::-1])]]
+    return LayerSeries(np.array(column.steps, np.int64)[kept], np.stack([column.values[index] for index in kept]))
 
 
 def _dropped(data: EventData) -> list[str]:

@@ -29,7 +29,7 @@ _QUANTITIES: Final = {
 _LOSS_KINDS: Final = frozenset({"ctc", "ce", "nll", "cross", "entropy", "mse", "bce", "l1", "total", "log"})
 _GRAD_NORMS: Final = frozenset({("grad", "norm"), ("gradient", "norm"), ("grads", "norm"), ("total", "norm")})
 _LR_WORDS: Final = frozenset({("lr",), ("learning", "rate")})
-_GROUP = re.compile(r"^(?:group|pg)?(\d+)$")
+_GROUP = re.compile(r"^(?:group|pg)?(\d{1,6})$")
 
 
 def signal_of(tag: str) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from diagnose.logs.layout import SETUP_SCHEMA
 from diagnose.logs.printable import printable
 from diagnose.run import Layer, Setup
 
+MOST_PARAMETERS = 2**53  # of a layer: whole numbers that a float still holds exactly
 _PARTS = ("config", "environment", "optimizer", "scheduler", "model", "modules")
 
 
@@ -28,7 +30,7 @@ def from_json(text: str) -> Setup:
         told = printable(json.loads(text))
         layers = tuple(_layer(entry) for entry in told.get("layers", ()))
         return Setup(**{part: _mapping(told.get(part)) for part in _PARTS}, layers=layers)
-    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, RecursionError) as error:
         raise ValueError("not a set-up") from error
 
 
@@ -40,8 +42,8 @@ def _layer(entry: Mapping[str, Any]) -> Layer:
     return Layer(
         name=str(entry["name"]),
         type=str(entry["type"]),
-        parameters=int(entry["parameters"]),
+        parameters=min(max(int(entry["parameters"]), 0), MOST_PARAMETERS),
         trainable=bool(entry.get("trainable", True)),
         activation=str(entry.get("activation", "")),
-        init={str(k): float(v) for k, v in _mapping(entry.get("init")).items()},
+        init={str(k): float(v) for k, v in _mapping(entry.get("init")).items() if isfinite(float(v))},
     )

@@ -59,7 +59,9 @@ def _longer_training(ratio: float, run: Run) -> Follower | None:
     epochs = run.setup.config_number("epochs")
     if epochs:
         return Follower("train_longer", "epochs", epochs, float(round(epochs * factor)))
-    return Follower("train_longer", "steps", float(run.steps), float(round(run.steps * factor))) if run.steps else None
+    return (
+        Follower("train_longer", "steps", float(run.length), float(round(run.length * factor))) if run.length else None
+    )
 
 
 def _warmup(ratio: float, run: Run) -> Follower | None:
@@ -68,10 +70,10 @@ def _warmup(ratio: float, run: Run) -> Follower | None:
     Early in training the curvature changes fast and λ_max may exceed what the new rate allows; warmup
     covers that breach of η < 2/λ_max (K21). A warmup that is longer already stays.
     """
-    if ratio >= 1 or not run.steps:
+    if ratio >= 1 or not run.length:
         return None
     present = warmup_steps(run.scalar(LR))
-    wanted = max(LEAST_WARMUP, round(WARMUP_SHARE * run.steps))
+    wanted = max(LEAST_WARMUP, round(WARMUP_SHARE * run.length))
     if present >= wanted:
         return None
     return Follower("lengthen_warmup" if present else "add_warmup", "warmup_steps", float(present), float(wanted))
@@ -146,7 +148,7 @@ def _change(coupling: Coupling, pulled: Follower, leader: str) -> Change:
 
 def _ratio(change: Change) -> float | None:
     before, after = change.before, change.after
-    if isinstance(before, int | float) and isinstance(after, int | float) and before > 0:
+    if isinstance(before, int | float) and isinstance(after, int | float) and before > 0 and after > 0:
         return after / before
     return None
 

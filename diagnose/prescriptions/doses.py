@@ -55,7 +55,7 @@ def current_lr(run: Run) -> float | None:
 
 def _lower_lr(run: Run, found: Found) -> Dose:
     ill = found.get("nan_loss") or found.get("divergence")
-    late = ill is not None and ill.id == "divergence" and ill.window[0] > EARLY_SHARE * run.steps
+    late = ill is not None and ill.id == "divergence" and ill.window[0] - run.start > EARLY_SHARE * run.length
     factor = DIVIDE_LATE if late else DIVIDE_BAD
     when = (
         "only later in the run"
@@ -98,7 +98,7 @@ def _add_warmup(run: Run, _: Found) -> Dose:
 
 
 def _warmup(run: Run) -> int:
-    return max(10, round(WARMUP_SHARE * run.steps))
+    return max(10, round(WARMUP_SHARE * run.length))
 
 
 def _clip_gradients(run: Run, found: Found) -> Dose:
@@ -163,15 +163,15 @@ def _early_stop(run: Run, found: Found) -> Dose | None:
         return None
     best, last = overfitting.window
     epochs = run.setup.config_number("epochs")
-    if epochs and run.steps:
-        at = max(1, round(epochs * best / run.steps))
+    if epochs and run.length:
+        at = max(1, round(epochs * (best - run.start) / run.length))
         return Dose("epochs", _whole(epochs), at, f"The validation loss was best at step {best} of {last}.")
-    return Dose("steps", run.steps, best, f"The validation loss was best at step {best} of {last}.")
+    return Dose("steps", run.length, best - run.start, f"The validation loss was best at step {best} of {last}.")
 
 
 def _train_longer(run: Run, _: Found) -> Dose:
     epochs = run.setup.config_number("epochs")
-    setting, before = ("epochs", epochs) if epochs else ("steps", float(run.steps))
+    setting, before = ("epochs", epochs) if epochs else ("steps", float(run.length))
     return Dose(setting, _whole(before), _whole(2 * before), "The loss was still falling when the run ended.")
 
 

@@ -28,6 +28,7 @@ from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
 
 CURVE_HEIGHT, LOSS_HEIGHT = 240, 380  # pixels
 ROW_HEIGHT, HEATMAP_FRAME = 22, 90  # pixels of a heat map's layer, and around the map
+MOST_HEATMAPS = 20  # a page with more takes long to open, and nobody looks at them all
 LOWEST_HEATMAP, TALLEST_HEATMAP = 190, 900  # lower, and the colour scale's numbers run into each other
 
 
@@ -117,7 +118,7 @@ def _curve_plots(diagnosis: Diagnosis) -> Iterator[Plot]:
 def _heatmaps(diagnosis: Diagnosis) -> Iterator[Plot]:
     from diagnose.reports.figures import layer_heatmap
 
-    for number, (name, series) in enumerate(_layer_signals(diagnosis.run)):
+    for number, (name, series) in enumerate(_layer_signals(diagnosis.run)[:MOST_HEATMAPS]):
         if (series.values > 0).any():
             rows = HEATMAP_FRAME + ROW_HEIGHT * series.values.shape[1]
             height = max(LOWEST_HEATMAP, min(TALLEST_HEATMAP, rows))
@@ -126,13 +127,18 @@ def _heatmaps(diagnosis: Diagnosis) -> Iterator[Plot]:
 
 def _undrawn(run: Run) -> Iterator[str]:
     """What is said in place of a heat map that would be empty, because its powers of ten need values over 0."""
-    for name, series in _layer_signals(run):
+    signals = _layer_signals(run)
+    for name, series in signals[:MOST_HEATMAPS]:
         if not (series.values > 0).any():
             yield f"{_meaning(name)}: {'never above 0' if (series.values <= 0).any() else 'no value in the log'}."
+    if len(signals) > MOST_HEATMAPS:
+        yield f"{len(signals) - MOST_HEATMAPS:,} more signals with a value per layer are not drawn."
 
 
 def _layer_signals(run: Run) -> list[tuple[str, LayerSeries]]:
-    return [(name, series) for name in sorted(run.layer_signals) if (series := run.per_layer(name)) is not None]
+    """Those that we know first, then whatever else holds a vector."""
+    names = sorted(run.layer_signals, key=lambda name: (name not in SIGNALS, name))
+    return [(name, series) for name in names if (series := run.per_layer(name)) is not None]
 
 
 def _meaning(name: str) -> str:

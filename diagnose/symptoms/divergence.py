@@ -27,6 +27,8 @@ from diagnose.signals import TRAIN_LOSS
 LOST_PROGRESS = 0.5  # share of the fall that is lost again at the end: sound runs stay under 0.2
 RISE_OF_FIRST = 0.1  # times the first loss: less above the start is a plateau, not a climb
 NOISE_FACTOR = 4.0  # rises under four standard deviations of the curve's own noise are noise
+BLOW_UP = 8.0  # times that noise above the last level: training itself has thrown the loss there
+NOISE_FACTOR_THROWN = 2.0  # then
 MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
 LAST_POINTS = 3  # of the reduced curve, before it stops being a number
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
@@ -40,17 +42,23 @@ def find(run: Run) -> Iterator[Finding]:
     raw = curves.reduced(loss)
     curve = curves.smoothed(raw)
     noise = curves.noise(raw.values)
-    first, last = float(loss.finite.values[0]), curve.last_level
+    first_step, first = _start(loss.finite)
+    last = curve.last_level
     if not np.isfinite(loss.values[-1]):  # what ends in NaN climbs just before: a tenth would be too long a look
         last = float(np.median(raw.values[-LAST_POINTS:]))
     best_at = int(np.argmin(curve.values))
     best, best_step = float(curve.values[best_at]), int(curve.steps[best_at])
     if first <= best:  # it never got below where it began: the first value is the best level
-        best_at, best, best_step = 0, first, int(loss.finite.steps[0])
+        best_at, best, best_step = 0, first, first_step
     rise, fall = last - best, first - best
-    needed = max(LOST_PROGRESS * fall, NOISE_FACTOR * noise)
-    if fall <= NOISE_FACTOR * curves.noise(loss.finite.values):  # no progress to lose: judge by the loss itself
+    # What throws a curve so far above where it ends is no noise, and leaves less room for chance.
+    factor = NOISE_FACTOR_THROWN if curve.values.max() - last > BLOW_UP * noise else NOISE_FACTOR
+    needed = max(LOST_PROGRESS * fall, factor * noise)
+    noise_of_one = curves.noise(loss.finite.values)
+    if fall <= NOISE_FACTOR * noise_of_one:  # no progress to lose: judge by the loss itself
         needed = max(needed, RISE_OF_FIRST * abs(first))
+        if factor == NOISE_FACTOR:  # a single first value may be low by chance
+            needed = max(needed, NOISE_FACTOR * noise_of_one)
     if rise <= needed:
         return
     above_start = rise - fall > NOISE_FACTOR * noise
@@ -72,6 +80,12 @@ def find(run: Run) -> Iterator[Finding]:
         ),
         evidence=evidence,
     )
+
+
+def _start(sound: Series) -> tuple[int, float]:
+    """Where the loss begins. A first value of exactly 0 stands for none: some loggers write it before training."""
+    at = int(len(sound) > 1 and sound.values[0] == 0 < sound.values[1])
+    return int(sound.steps[at]), float(sound.values[at])
 
 
 def _onset(loss: Series, best_step: int, level: float) -> int:

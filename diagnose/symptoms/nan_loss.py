@@ -36,7 +36,7 @@ from diagnose.nan_origin import Origin, origin_of, origin_on_ranks
 from diagnose.run import Run, Series
 from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS, rank_of_loss
 
-RECOVERED_SHARE = 0.05  # of the run's last values: all finite again means that the run went on
+RECOVERED_VALUES = 3  # at the end of the curve, all finite again: what a NaN has reached never is
 
 
 class _First(NamedTuple):
@@ -121,7 +121,7 @@ def _finding(
     """What the curve tells: `told` and the origin's sentence follow its own."""
     bad = _bad(curve)
     first, last = np.flatnonzero(bad)[[0, -1]]
-    step, recovered = int(curve.steps[first]), not bad[-max(1, int(len(curve) * RECOVERED_SHARE)) :].any()
+    step, recovered = int(curve.steps[first]), not bad[-RECOVERED_VALUES:].any()
     before = curve.values[:first][~bad[:first]]
     evidence: dict[str, float | str] = {
         "first_step": step,

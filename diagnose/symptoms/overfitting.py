@@ -38,11 +38,12 @@ def find(run: Run) -> Iterator[Finding]:
     validation, train = run.scalar(VALIDATION_LOSS), run.scalar(TRAIN_LOSS)
     if validation is None or train is None or len(validation.finite) < curves.MIN_POINTS:
         return
-    curve = curves.smoothed(curves.reduced(validation), width=3)
+    raw = curves.reduced(validation)
+    curve = curves.smoothed(raw, width=3)
     best_at = int(np.argmin(curve.values))
     best, last, first = float(curve.values[best_at]), curve.last_level, float(validation.finite.values[0])
     rise = last - best
-    needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curves.noise(curve.values))
+    needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curves.noise(raw.values))
     if rise <= needed:
         return
     best_step, last_step = int(curve.steps[best_at]), int(curve.steps[-1])

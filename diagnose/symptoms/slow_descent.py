@@ -39,7 +39,7 @@ def find(run: Run) -> Iterator[Finding]:
     if loss is None:
         return
     warm = warmup_steps(run.scalar(LR))
-    curve = curves.reduced(loss).between(warm, int(loss.steps[-1]))
+    curve = curves.reduced(loss).between(loss.start + warm, int(loss.steps[-1]))
     if len(curve) < MIN_CURVE:
         return
     # The very first values, not the first tenth: a knee within that tenth is a healthy one.
@@ -51,8 +51,11 @@ def find(run: Run) -> Iterator[Finding]:
         return
     if first <= 0 or last < LEFT_TO_FALL * first or curves.trend_score(late) > FALLING_SCORE:
         return
-    late_share = -curves.slope(late) * float(late.steps[-1] - late.steps[0]) / fall
-    remaining = last / -curves.slope(late)
+    speed = -curves.slope(late)
+    if speed <= 0:  # a staircase: most pairs of values are equal, whatever the trend
+        return
+    late_share = speed * float(late.steps[-1] - late.steps[0]) / fall
+    remaining = last / speed
     length = int(curve.steps[-1] - curve.steps[0])
     if late_share < LATE_SHARE or remaining < length:
         return

@@ -42,12 +42,16 @@ def find(run: Run) -> Iterator[Finding]:
     if ill.mean() < MOST_STEPS:
         return
     usually_lost = lost[ill].mean(axis=0) > 0.5
-    columns = np.flatnonzero(usually_lost) + 1
+    # Lost from a layer on: one that lies further up and recovers is another matter.
+    sound = np.flatnonzero(~usually_lost[:-1])
+    start = int(sound[-1]) + 1 if len(sound) else 0
+    columns = np.flatnonzero(usually_lost[start:]) + start + 1
     # What is lost lies under a share of what came before, so the divisor is never 0.
     deepest = lost[:, columns[-1] - 1] & ill
     ratio = float(np.median(variance[deepest, columns[-1]] / before[deepest, columns[-1] - 1]))
     steps = signal.steps[ill]
-    names = run.layer_names or tuple(str(i) for i in range(variance.shape[1]))
+    width = variance.shape[1]
+    names = run.layer_names if len(run.layer_names) == width else tuple(str(i) for i in range(width))
     yield Finding(
         id="vanishing_activations",
         severity=Severity.CRITICAL,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -86,10 +87,43 @@ def test_usage_errors_exit_with_two(capsys):
     assert exit_.value.code == 2
 
 
-def test_output_into_a_closed_pipe_is_no_error(demo_runs):
-    command = f"{sys.executable} -m diagnose.cli report {demo_runs['diverging']} --format html | head -c 10"
-    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert "Traceback" not in answer.stderr
+@pytest.mark.parametrize("style", ["text", "md", "html", "json"])
+def test_nobody_reading_on_changes_nothing_about_the_runs_health(demo_runs, style):
+    command = f"{sys.executable} -m diagnose.cli report {demo_runs['diverging']} --format {style}"
+    answer = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -c 0; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in answer.stderr and answer.returncode == 1
+
+
+def test_a_full_disk_and_an_impossible_path_exit_with_two(demo_runs):
+    run = [sys.executable, "-m", "diagnose.cli", "report"]
+    with Path("/dev/full").open("w") as full:
+        answers = [
+            subprocess.run(
+                [*run, demo_runs["diverging"], "--format", "md"], stdout=full, stderr=subprocess.PIPE, check=False
+            ),
+            subprocess.run([*run, "a" * 5000], capture_output=True, check=False),
+        ]
+    assert [answer.returncode for answer in answers] == [2, 2]
+    assert not any(b"Traceback" in answer.stderr for answer in answers)
+
+
+def test_a_terminal_without_our_characters_shows_others(demo_runs):
+    answer = subprocess.run(
+        [sys.executable, "-m", "diagnose.cli", "report", demo_runs["diverging"], "--format", "md"],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert answer.returncode == 1 and b"Traceback" not in answer.stderr
+
+
+def test_an_interrupted_check_is_not_taken_for_a_healthy_one(monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("diagnose.cli.examine", interrupt)
+    assert main(["report", "anything"]) == 130
 
 
 def test_the_demo_trains_reports_serves_and_ends_cleanly_on_ctrl_c(tmp_path):

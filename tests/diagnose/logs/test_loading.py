@@ -126,3 +126,64 @@ def test_a_set_up_survives_the_log(config, optimizer, name, parameters):
 def test_a_damaged_set_up_is_a_value_error_at_worst(text):
     with contextlib.suppress(ValueError):
         setup_text.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '{"layers": [{"name": "a", "type": "b", "parameters": Infinity}]}',
+        '{"layers": [{"name": "a", "type": "b", "parameters": 1, "init": {"x": 1%s}}]}' % ("0" * 400),
+        '{"layers": [{"name": "a", "type": "b", "parameters": 1%s}]}' % ("0" * 30),
+        '{"config": {"epochs": NaN, "batch_size": 1%s}}' % ("0" * 400),
+        '{"config": {"epochs": Infinity, "dataset_size": NaN}, "optimizer": {"groups": [{"lr": Infinity}]}}',
+        '{"config": {"epochs": 10}, "optimizer": {"groups": [{"lr": 5e-324}]}}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("loss", [np.geomspace(1, 1e6, 300), np.geomspace(2, 0.1, 300)], ids=["climbs", "falls"])
+def test_no_number_of_a_set_up_stops_an_examination(tmp_path, told, loss):
+    with EventFile(tmp_path) as file:
+        file.write_setup(told, 1.0)
+        for step, value in enumerate(loss, 1):
+            validation = value if step < 100 else 5.0
+            scalars = [("loss/train", value), ("loss/validation", validation)]
+            file.write_step(step, float(step), scalars, {"layers/grad_norm": np.ones(1, "f4")})
+    diagnosis = diagnose.examine(tmp_path)
+    assert "nan" not in diagnosis.to_markdown() and diagnosis.to_json()
+
+
+def test_vectors_of_another_length_take_no_memory(tmp_path):
+    with EventFile(tmp_path) as file:
+        for step in range(2000):
+            width = 100_000 if step == 7 else 3
+            file.write_step(step, float(step), [], {"layers/grad_norm": np.ones(width, "f4")})
+    values = diagnose.load(tmp_path).layer_signals["layers/grad_norm"].values
+    assert values.shape == (1999, 3)
+
+
+def test_a_files_name_is_shown_without_its_control_characters(tmp_path):
+    path = tmp_path / "events.out.tfevents.\x1b]0;owned\x07"
+    path.write_bytes(b"\x00" * 5)
+    write(tmp_path, range(3))
+    (note,) = diagnose.load(tmp_path).notes
+    assert "\x1b" not in note and "incomplete" in note
+
+
+def test_a_link_to_itself_and_folders_without_end_are_no_obstacle(tmp_path):
+    (tmp_path / "events.out.tfevents.loop").symlink_to(tmp_path / "events.out.tfevents.loop")
+    deep = tmp_path
+    write(tmp_path / "run", range(3))
+    for _ in range(1500):
+        deep /= "a"
+        deep.mkdir()
+    assert list(diagnose.find_runs(tmp_path)) == [str(tmp_path / "run")]
+    assert len(diagnose.load(tmp_path / "run").scalars["loss/train"]) == 3
+
+
+def test_a_log_that_begins_late_is_measured_from_there(tmp_path):
+    write(tmp_path / "early", range(1, 101))
+    write(tmp_path / "late", range(100_001, 100_101))
+    write(tmp_path / "sparse", range(100, 1001, 100))
+    early, late, sparse = (diagnose.load(tmp_path / name) for name in ("early", "late", "sparse"))
+    assert (early.start, early.length) == (0, 100)
+    assert (late.start, late.length) == (100_001, 99)
+    assert (sparse.start, sparse.length) == (0, 1000)

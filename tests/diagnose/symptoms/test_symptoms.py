@@ -215,6 +215,60 @@ def test_a_signal_that_recovers_after_the_first_steps_does_not_vanish():
     assert not only(layered(values, "layers/activation_variance"), "vanishing_activations")
 
 
+NOISES = {
+    "normal": lambda rng, n: 1 + 0.3 * rng.normal(size=n),
+    "lognormal": lambda rng, n: rng.lognormal(0, 1, n),
+    "slowly falling": lambda rng, n: np.linspace(1, 0.85, n) + 0.3 * rng.normal(size=n),
+    "smoothed by its logger": lambda rng, n: 2 + 3 * np.convolve(rng.normal(size=n + 19), np.ones(20) / 20, "valid"),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("steps", [1000, 5000, 20_000])
+def test_a_noisy_level_loss_does_not_diverge(run_with, noise, steps):
+    ill = [bool(only(run_with(**{"loss/train": NOISES[noise](np.random.default_rng(seed), steps)}), "divergence"))
+           for seed in range(40)]  # fmt: skip
+    assert sum(ill) <= 1
+
+
+@pytest.mark.parametrize("evaluations", [20, 50, 200])
+def test_a_noisy_level_validation_loss_is_not_overfitted(run_with, evaluations):
+    def one(seed):
+        rng, share = np.random.default_rng(seed), np.linspace(0, 1, evaluations)
+        validation = (1 + np.exp(-12 * share)) * (1 + 0.1 * rng.normal(size=evaluations))
+        return run_with(**{"loss/train": 0.2 + 2 * np.exp(-4 * share), "loss/validation": validation})
+
+    assert sum(bool(only(one(seed), "overfitting")) for seed in range(60)) <= 2
+
+
+def test_a_zero_that_was_logged_before_training_is_no_level(run_with, rng):
+    assert not only(run_with(**{"loss/train": np.append(0.0, falling(rng))}), "divergence")
+
+
+@pytest.mark.parametrize("stairs", [(3, 151, 46), (20, 133, 47)])
+def test_a_loss_in_stairs_is_no_slow_descent(run_with, stairs):
+    loss = np.repeat([1.2, 1.1, 1.0], stairs)
+    assert not only(run_with(**{"loss/train": loss}), "slow_descent")
+
+
+def test_a_loss_that_came_back_from_a_late_nan_is_a_warning(run_with, rng):
+    loss = falling(rng)
+    loss[960] = np.nan
+    assert only(run_with(**{"loss/train": loss}), "nan_loss")[0].severity is Severity.WARNING
+
+
+def test_layers_whose_number_differs_from_the_set_ups_go_by_their_place():
+    run = layered(np.tile([1, 1e-3, 1e-8, 1e-9, 1e-9], (30, 1)), "layers/activation_variance")
+    (finding,) = only(Run("r", Setup(layers=run.setup.layers[:1]), {}, run.layer_signals), "vanishing_activations")
+    assert finding.layers == ("2", "3", "4")
+
+
+def test_a_layer_further_up_that_recovers_is_not_among_the_lost():
+    variance = np.tile([1, 1e-9, 1, 1, 1, 1, 1, 1e-9, 1e-9], (30, 1))
+    (finding,) = only(layered(variance, "layers/activation_variance"), "vanishing_activations")
+    assert finding.layers == ("layer7", "layer8")
+
+
 number = st.floats(width=32) | st.just(math.nan)
 
 
