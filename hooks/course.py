@@ -85,7 +85,7 @@ class Course:
         self._curvature = CurvatureProbe(layers.model, stream, lambda: self.optimizers.lr)
         self._losses = LossProbe(model, stream, self.open_step, lambda: max(self.step, 1))
         self._precision = (
-            PrecisionProbe(scaler, lambda: self.optimizers.first, stream, self._skipped_step)
+            PrecisionProbe(scaler, self.optimizers, stream, guard, self._skipped_step)
             if isinstance(scaler, GradScaler)
             else None
         )
@@ -190,8 +190,8 @@ class Course:
             self._before_update(step)
         if self._precision is not None:
             self._guard.run("precision", self._precision.measure, step, optimizer)
-        for name, group in zip(self.optimizers.rate_names(optimizer), optimizer.param_groups, strict=True):
-            self._stream.add(step, name, group["lr"])
+        for name, rate in self.optimizers.rates(optimizer):
+            self._stream.add(step, name, rate)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped, or the scaler has left its step out; the last of them ends the step."""
@@ -283,12 +283,10 @@ class Course:
         self.noise_source = source
         self._describe()
 
-    def _skipped_step(self) -> None:
+    def _skipped_step(self, optimizer: Optimizer) -> None:
         """The gradient scaler has left the optimizer's step out: it counts as a step all the same."""
-        first = self.optimizers.first
-        if first is not None:
-            self.before_step(first)
-            self.after_step(first)
+        self.before_step(optimizer)
+        self.after_step(optimizer)
 
     def _batch(self) -> float:
         """Samples of the open step as the model's forward saw them, else as the config tells, else NaN."""

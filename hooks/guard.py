@@ -11,6 +11,8 @@ import torch
 
 logger = logging.getLogger("diagnose")
 
+STEPS = "steps"  # the name of what everything else hangs on
+
 
 class Guard:
     """Runs our code inside someone's training; what fails is switched off, with one warning that names it."""
@@ -33,8 +35,11 @@ class Guard:
             logger.warning("diagnose: this run is no longer watched: %s.", reason)
 
     def switch_off(self, name: str, error: Exception) -> None:
-        """Never run `name` again, unless it is kept; one warning says what it raised."""
+        """Never run `name` again, unless it is kept; one warning says what it raised. Nothing works without steps."""
         if name in self._told:
+            return
+        if name == STEPS and name not in self._kept:
+            self.stop(f"{type(error).__name__}: {error}")
             return
         self._told.add(name)
         if name not in self._kept:

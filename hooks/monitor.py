@@ -19,11 +19,11 @@ from torch.utils.hooks import RemovableHandle
 
 from diagnose.errors import InvalidArgumentError, TrainingHalted
 from diagnose.findings import Finding
-from diagnose.hooks import arguments
+from diagnose.hooks import arguments, closures
 from diagnose.hooks.cadence import Cadence, Timetable, timetable_of
 from diagnose.hooks.course import Course
 from diagnose.hooks.description import setup_of
-from diagnose.hooks.guard import Guard, Hook
+from diagnose.hooks.guard import STEPS, Guard, Hook
 from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import LayerTable, replicas, unwrapped
 from diagnose.hooks.loader_indices import LoaderTap
@@ -185,7 +185,7 @@ class Monitor:
     # --- hooks ------------------------------------------------------------------------------------
 
     def _hook_model(self, criterion: nn.Module | None) -> None:
-        before = self._hook("steps", self._course.before_forward)
+        before = self._hook(STEPS, self._course.before_forward)
         after = self._hook("forward", self._course.after_forward)
         self._handles.append(self._model.register_forward_pre_hook(before, with_kwargs=True))
         self._handles.append(self._model.register_forward_hook(after, with_kwargs=True))
@@ -195,17 +195,25 @@ class Monitor:
 
     def _adopt(self, optimizer: Optimizer) -> None:
         self._course.adopt(optimizer)
-        self._handles.append(optimizer.register_step_pre_hook(self._hook("steps", self._before_step)))
+        self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
 
-    def _before_step(self, optimizer: Optimizer, *_: Any) -> None:
-        self._course.before_step(optimizer)
+    def _before_step(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> closures.Arguments | None:
+        if torch.compiler.is_compiling():
+            return None
+        look = partial(self._guard.run, STEPS, self._course.before_step, optimizer)
+        with_closure = closures.heard(args, kwargs, look)
+        if with_closure is None:
+            look()
+        return with_closure
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         """An optimizer has stepped: tell what was found meanwhile. The only place that may raise."""
         if torch.compiler.is_compiling():
             return
-        self._guard.run("steps", self._course.after_step, optimizer)
+        self._guard.run(STEPS, self._course.after_step, optimizer)
         while not self._watch.news.empty():
             finding = self._tell()
             if finding.id in self._halt_on:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator
+from numbers import Real
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -12,52 +14,73 @@ from diagnose.hooks.layers import LayerTable
 
 
 class Optimizers:
-    """In the order of their discovery; the first one is the one whose learning rate stands for the run's."""
+    """In the order of their discovery; the first one is the one whose learning rate stands for the run's.
+
+    Held weakly: one that training has dropped for another takes its state with it, and its place is free.
+    """
 
     def __init__(self, layers: LayerTable) -> None:
         self._layers = layers
-        self._all: list[Optimizer] = []
-        self._names: list[list[str]] = []  # of each one's learning rates in the log
+        self._all: list[weakref.ref[Optimizer]] = []
+        self._names: dict[int, list[str]] = {}  # of each one's learning rates in the log
+        self._named: list[tuple[int, int]] = []  # the optimizers and numbers of groups that these names are for
 
     def __len__(self) -> int:
-        return len(self._all)
+        return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Optimizer]:
-        return iter(self._all)
+        for reference in self._all:
+            optimizer = reference()
+            if optimizer is not None:
+                yield optimizer
 
     @property
     def first(self) -> Optimizer | None:
         """None before any is known."""
-        return self._all[0] if self._all else None
+        return next(iter(self), None)
 
     @property
     def lr(self) -> Tensor | float:
-        """The learning rate of the first one's first group; NaN before any is known."""
-        lr: Tensor | float = self._all[0].param_groups[0]["lr"] if self._all else math.nan
-        return lr
+        """The learning rate of the first one's first group; NaN before any is known, or where it has none."""
+        first = self.first
+        lr = first.param_groups[0].get("lr") if first is not None else None
+        return lr if isinstance(lr, Tensor | float | int) else math.nan
 
     def add(self, optimizer: Optimizer) -> None:
         """Another optimizer trains the model."""
-        self._all.append(optimizer)
-        self._names.append([])
+        self._all = [reference for reference in self._all if reference() is not None]
+        self._all.append(weakref.ref(optimizer))
+
+    def rates(self, optimizer: Optimizer) -> Iterator[tuple[str, Tensor | float]]:
+        """`lr/group0`, `lr/group1`, … and its rate for each of the optimizer's groups that has one.
+
+        Groups are counted on through all optimizers. Some optimizers find their rates by themselves, and
+        have None in their place.
+        """
+        counts = [(id(one), len(one.param_groups)) for one in self]
+        if counts != self._named:
+            self._name(counts)
+        for name, group in zip(self._names[id(optimizer)], optimizer.param_groups, strict=True):
+            lr = group.get("lr")
+            if isinstance(lr, Tensor | Real):
+                yield name, lr if isinstance(lr, Tensor) else float(lr)
 
     def share_of(self, optimizer: Optimizer) -> frozenset[int] | None:
         """The parameters, by id, whose gradients are this optimizer's to show; None where it has no other beside it.
 
         The first one also shows those that no optimizer holds.
         """
-        if len(self._all) == 1:
+        every = list(self)
+        if len(every) == 1:
             return None
-        held = {o: {id(p) for group in o.param_groups for p in group["params"]} for o in self._all}
-        if optimizer is not self._all[0]:
+        held = {one: {id(p) for group in one.param_groups for p in group["params"]} for one in every}
+        if optimizer is not every[0]:
             return frozenset(held[optimizer])
-        others = set[int]().union(*(ids for o, ids in held.items() if o is not optimizer))
+        others = set[int]().union(*(ids for one, ids in held.items() if one is not optimizer))
         return frozenset({id(p) for p in self._layers.parameters} - others)
 
-    def rate_names(self, optimizer: Optimizer) -> list[str]:
-        """`lr/group0`, `lr/group1`, … for the optimizer's groups, counted on through all optimizers."""
-        place = self._all.index(optimizer)
-        if len(self._names[place]) != len(optimizer.param_groups):
-            before = sum(len(other.param_groups) for other in self._all[:place])
-            self._names[place] = [f"lr/group{before + number}" for number in range(len(optimizer.param_groups))]
-        return self._names[place]
+    def _name(self, counts: list[tuple[int, int]]) -> None:
+        self._named, number = counts, 0
+        for optimizer, groups in counts:
+            self._names[optimizer] = [f"lr/group{place}" for place in range(number, number + groups)]
+            number += groups

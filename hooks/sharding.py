@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from diagnose.hooks.norms import norms_of
+
 logger = logging.getLogger("diagnose")
 
 _attached: Counter[str] = Counter()  # how often a model of the same shards was attached in this process
@@ -75,9 +77,9 @@ class Shards:
     def norms(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """The 2-norms of the local parts of `tensors`, one for each parameter; 0 for None, of shape (parameters,)."""
         there = [place for place, tensor in enumerate(tensors) if tensor is not None]
-        parts = [_dense(local(self._placed(place, tensors[place]))) for place in there]
+        parts = [local(self._placed(place, tensors[place])) for place in there]
         norms = list(self._filled(0.0, len(tensors)).unbind())
-        for place, norm in zip(there, torch._foreach_norm(parts, 2) if parts else (), strict=True):
+        for place, norm in zip(there, norms_of(parts), strict=True):
             norms[place] = norm.to(norms[place])
         return torch.stack(norms)
 
@@ -166,10 +168,3 @@ class _Mesh:
     def _sum(self, values: Tensor) -> None:
         for group in self._groups:
             dist.all_reduce(values, group=group)
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    """The values that the norm is taken of, in float32 unless more precise."""
-    tensor = tensor.detach()
-    dense = tensor.coalesce().values() if tensor.is_sparse else tensor
-    return dense.float() if dense.dtype in {torch.float16, torch.bfloat16} else dense

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from torch.optim import Optimizer
 
 
@@ -13,34 +15,34 @@ class Turns:
     """
 
     def __init__(self, first: Optimizer) -> None:
-        self._awaited = {id(first)}
-        self._rare: set[int] = set()
-        self._stepped: set[int] = set()  # in the open step
+        self._awaited = weakref.WeakSet([first])
+        self._rare: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._stepped: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # in the open step
 
     @property
     def began(self) -> bool:
         """Whether an optimizer has stepped in the open step."""
-        return bool(self._stepped)
+        return len(self._stepped) > 0
 
     def again(self, optimizer: Optimizer) -> bool:
         """Whether the optimizer, about to step, has already stepped in the open step."""
-        return id(optimizer) in self._stepped
+        return optimizer in self._stepped
 
     def stray(self, optimizer: Optimizer) -> bool:
         """Whether the optimizer, about to step between two steps, belongs to the one that has just ended."""
-        return id(optimizer) not in self._awaited
+        return optimizer not in self._awaited
 
     def stepped(self, optimizer: Optimizer, *, within: bool) -> bool:
         """The optimizer has stepped, within the open step or after its end; returns whether that ends it."""
-        if id(optimizer) not in self._rare:
-            self._awaited.add(id(optimizer))
+        if optimizer not in self._rare:
+            self._awaited.add(optimizer)
         if not within:
             return False
-        self._stepped.add(id(optimizer))
+        self._stepped.add(optimizer)
         return self._stepped >= self._awaited
 
     def ended(self) -> None:
         """The step is over; whoever was still awaited is a rarer one."""
-        self._rare |= self._awaited - self._stepped
-        self._awaited &= self._stepped
-        self._stepped = set()
+        self._rare.update(self._awaited - self._stepped)
+        self._awaited = self._awaited & self._stepped
+        self._stepped = weakref.WeakSet()

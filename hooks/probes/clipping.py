@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad
 
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.layers import LayerTable
+from diagnose.hooks.norms import norms_of
 from diagnose.hooks.sharding import is_sharded
 from diagnose.hooks.tapping import Functions, Tapped
 
@@ -54,8 +55,7 @@ class ClippingTap:
         own = {id(p.grad) for p in self._parameters if p.grad is not None}
         # Of shards the norm would take a collective, which ranks without a tap would not join.
         if gradients and id(gradients[0]) in own and not any(map(is_sharded, gradients)):
-            norms = torch._foreach_norm(list(gradients), 2, dtype=torch.float32)
-            self._listener(torch.linalg.vector_norm(torch.stack(norms)))
+            self._listener(torch.linalg.vector_norm(torch.stack(norms_of(gradients))))
 
 
 def _heard(originals: Functions) -> Functions:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from diagnose.hooks.layers import LayerTable
+from diagnose.hooks.norms import norms_of
 from diagnose.hooks.probes.precision import unscaled
 from diagnose.hooks.sharding import Shards
 from diagnose.hooks.stream import Channel, Signals, Stream
@@ -42,7 +43,7 @@ class GradientProbe:
         present = [g for g in gradients if g is not None]
         if not present:
             return None
-        norms = torch._foreach_norm([_dense(g) for g in present], 2, dtype=torch.float32)
+        norms = norms_of(present)
         row = self._stream.row(step, self._channel or self._make_channel())
         if len(present) == len(gradients):
             unscaled(torch.stack(norms, out=row), optimizer)
@@ -96,8 +97,3 @@ def _decoded(places: list[int], layers: int, norms: NDArray[np.float32]) -> Sign
         "fisher_trace": squares.sum(axis=1),
         LAYER_GRAD_NORM: np.sqrt(of_layers.T).astype(np.float32),
     }
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    # A sparse gradient may hold a row several times: only coalesced values have the right norm.
-    return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -20,10 +20,11 @@ class FlatSample:
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._strides = [-(-t.numel() // MOST_VALUES) or 1 for t in tensors]
-        self._counts = [-(-t.numel() // k) for t, k in zip(tensors, self._strides, strict=True)]
+        sizes = [t.numel() * (2 if t.is_complex() else 1) for t in tensors]
+        self._strides = [-(-size // MOST_VALUES) or 1 for size in sizes]
+        self._counts = [-(-size // k) for size, k in zip(sizes, self._strides, strict=True)]
         self.shares: NDArray[np.float64] = np.array(
-            [t.numel() / max(count, 1) for t, count in zip(tensors, self._counts, strict=True)]
+            [size / max(count, 1) for size, count in zip(sizes, self._counts, strict=True)]
         )
 
     def take(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -40,7 +41,12 @@ class FlatSample:
 
 
 def _in_memory_order(tensor: Tensor) -> Tensor:
-    """The tensor's values as one dimension; without a copy where they lie densely, in whichever order."""
+    """The tensor's values as one dimension; without a copy where they lie densely, in whichever order.
+
+    A complex one counts as its real and imaginary parts.
+    """
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.detach().resolve_conj())
     if tensor.is_contiguous():
         return tensor.detach().view(-1)
     if torch._prims_common.is_non_overlapping_and_dense_or_false(tensor):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diagnose.hooks.layers import LayerTable
+from diagnose.hooks.norms import norms_of
 from diagnose.hooks.probes.sampling import FlatSample
 from diagnose.hooks.sharding import Shards, local
 from diagnose.hooks.stream import Channel, Signals, Stream
@@ -26,7 +27,9 @@ class UpdateProbe:
         self._layers = layers
         self._stream = stream
         self._shards = shards
-        self._parameters = layers.parameters
+        # Quantised ones have neither norm nor updates; among shards all ranks' parts must be alike.
+        kept = layers.parameters if shards else filter(_is_continuous, layers.parameters)
+        self._parameters = list(kept)
         self._sample: FlatSample | None = None
         self._channels: tuple[Channel, Channel] | None = None
         self._before: Tensor | None = None
@@ -59,7 +62,7 @@ class UpdateProbe:
             return
         norms, updates = self._channels
         torch.stack(
-            torch._foreach_norm([p.detach() for p in self._parameters], 2, dtype=torch.float32),
+            norms_of([p.detach() for p in self._parameters]),
             out=self._stream.row(step, norms),
         )
         moved = self._sample.take(self._parameters).sub_(before)
@@ -86,6 +89,10 @@ class UpdateProbe:
         norms, updates = self._channels
         self._stream.row(step, norms).copy_(whole[0])
         self._stream.row(step, updates).copy_(whole[1:].flatten())
+
+
+def _is_continuous(parameter: Tensor) -> bool:
+    return parameter.is_floating_point() or parameter.is_complex()
 
 
 def by_layer(squares: NDArray[np.float64], places: list[int], layers: int) -> NDArray[np.float64]:

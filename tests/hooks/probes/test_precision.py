@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -64,10 +66,41 @@ def test_steps_that_scaling_skips_make_no_run_ill(training, tmp_path):
     assert diagnose.examine(tmp_path).healthy
 
 
-def test_the_scaler_gets_its_own_method_back(training, tmp_path):
+def test_a_watched_scaler_is_saved_copied_and_left_as_it_was(training, tmp_path):
+    own = torch.amp.GradScaler.step
     scaler = torch.amp.GradScaler("cpu")
-    scaled_training(training, scaler, tmp_path, 2)
-    assert "step" not in vars(scaler)
+    with diagnose.attach(training.model, training.optimizer, scaler=scaler, run_dir=tmp_path):
+        torch.save({"scaler": scaler}, tmp_path / "scaler.pt")
+        assert copy.deepcopy(scaler).get_scale() == scaler.get_scale()
+        assert not vars(scaler).keys() ^ vars(torch.amp.GradScaler("cpu")).keys()
+    assert torch.amp.GradScaler.step is own
+
+
+def test_a_scaler_that_two_monitors_watch_is_still_watched_when_one_closes(new_training, tmp_path):
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    one, other = new_training(), new_training()
+    monitors = [
+        diagnose.attach(t.model, t.optimizer, scaler=scaler, run_dir=tmp_path / name, cadence=EVERY)
+        for t, name in ((one, "one"), (other, "other"))
+    ]
+    monitors[0].close()
+    for _ in range(2):
+        other.optimizer.zero_grad()
+        scaler.scale(other.loss()).backward()
+        other.model[0].weight.grad[0, 0] = torch.inf
+        scaler.step(other.optimizer)
+        scaler.update()
+    monitors[1].close()
+    assert diagnose.load(tmp_path / "other").scalars["skipped_steps"].values.tolist() == [1, 2]
+
+
+def test_what_fails_on_a_skipped_step_stays_with_us(training, tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("our own mistake")
+
+    monkeypatch.setattr("diagnose.hooks.course.Course.before_step", fail)
+    scaled_training(training, torch.amp.GradScaler("cpu"), tmp_path, 3, broken=(1, 2))
+    assert "our own mistake" in caplog.text
 
 
 def test_a_scaler_that_is_switched_off_changes_nothing(training, tmp_path):
