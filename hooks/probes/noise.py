@@ -49,7 +49,6 @@ class NoiseProbe:
         self._source = ""
         self._parts = MicroBatches()
         self._parts_agree = True  # until the log's side finds that they estimate no common gradient
-        self._changed: tuple[int, ...] = ()  # other parameters than those compared, that had gradients lately
         self._consecutive: tuple[Tensor, float] | None = None  # the sample of a pair's first step, and its batch
         self._first_part: Tensor | None = None
         self._local: dict[int, Tensor] = {}
@@ -98,6 +97,7 @@ class NoiseProbe:
         are no longer what was accumulated: clipped, or rescaled.
         """
         self._parts.end(self._mark())
+        self._parts_agree = self._parts_agree and not self._averages.refuted
         gradients = None if shares_unseen(self._model) else self._gradients()
         first_part, local, first_step = self._first_part, self._local, self._consecutive
         self._let_go()
@@ -105,7 +105,6 @@ class NoiseProbe:
         if not gradients:
             return
         whole, count = self._sample.take(gradients), self._parts.count
-        self._parts_agree = self._parts_agree and not self._averages.refuted
         samples = float((self._parts.samples if self._parts_agree else self._parts.largest) or told_batch or math.nan)
         if first_step is not None:
             self._write(step, CONSECUTIVE, first_step[0], whole, _weight(first_step[1], samples * self._ranks))
@@ -165,8 +164,8 @@ class NoiseProbe:
         present = self._with_gradients()
         found = tuple(sorted(id(p) for p in present))
         if found == self._compared:
-            self._changed = ()
-        elif found != self._changed:
+            self._changed = None
+        elif not found or found != self._changed:
             self._changed = found
             return None
         else:
@@ -177,7 +176,7 @@ class NoiseProbe:
         """From now on these are compared, and averages are taken anew."""
         self._parameters = parameters
         self._compared = tuple(sorted(id(p) for p in parameters))
-        self._changed = ()
+        self._changed: tuple[int, ...] | None = None  # others than these, that had gradients at the last look
         self._marked = sorted(parameters, key=Tensor.numel)[:MARKED]  # the smallest: their gradients are held
         self._sample = FlatSample(parameters)
         self._roots = np.sqrt(self._sample.shares).tolist()
