@@ -19,12 +19,16 @@ class MicroBatches:
 
     def __init__(self) -> None:
         self.counting = False
-        self._begin(())
+        self.count = self.samples = self.largest = 0
+        self._forward: int | None = None  # samples of the largest since the last backward pass
+        self._mark: Mark = ()
 
     def begin(self, mark: Mark) -> None:
         """A step's first forward pass begins."""
-        self._begin(mark)
         self.counting = True
+        self.count = self.samples = self.largest = 0
+        self._forward = None
+        self._mark = mark
 
     def saw_forward(self, samples: int) -> None:
         """A forward pass is complete."""
@@ -50,12 +54,7 @@ class MicroBatches:
     def forget(self) -> None:
         """Hold no gradient any more; the counts stay."""
         self.counting = False
-        self._mark: Mark = ()
-
-    def _begin(self, mark: Mark) -> None:
-        self.count = self.samples = self.largest = 0
-        self._forward: int | None = None  # samples of the largest since the last backward pass
-        self._mark = mark
+        self._mark = ()
 
     def _add(self, samples: int) -> None:
         self.count += 1

@@ -49,6 +49,7 @@ class NoiseProbe:
         self._source = ""
         self._parts = MicroBatches()
         self._parts_agree = True  # until the log's side finds that they estimate no common gradient
+        self._changed: tuple[int, ...] | None = None  # parameters, others than those compared, at the last look
         self._consecutive: tuple[Tensor, float] | None = None  # the sample of a pair's first step, and its batch
         self._first_part: Tensor | None = None
         self._local: dict[int, Tensor] = {}
@@ -141,7 +142,8 @@ class NoiseProbe:
         """The whole gradient's 2-norm as its sample tells it."""
         norms = self._sample.norms(sample)
         torch._foreach_mul_(norms, self._roots)
-        return torch.linalg.vector_norm(torch.stack(norms))
+        total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+        return total
 
     def _take_local(self, sample: FlatSample, place: int, gradient: Tensor) -> None:
         # A copy: the averaging writes into the same memory.
@@ -176,7 +178,7 @@ class NoiseProbe:
         """From now on these are compared, and averages are taken anew."""
         self._parameters = parameters
         self._compared = tuple(sorted(id(p) for p in parameters))
-        self._changed: tuple[int, ...] | None = None  # others than these, that had gradients at the last look
+        self._changed = None
         self._marked = sorted(parameters, key=Tensor.numel)[:MARKED]  # the smallest: their gradients are held
         self._sample = FlatSample(parameters)
         self._roots = np.sqrt(self._sample.shares).tolist()
