@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.kept_batch import BatchKeeper
-from diagnose.hooks.layers import ForwardOrder, LayerTable, batch_of, device_of, is_being_captured, is_compiled
+from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, is_being_captured, is_compiled
 from diagnose.hooks.optimizers import Optimizers
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.curvature import CurvatureProbe
@@ -61,8 +61,7 @@ class Course:
         self._turns: Turns | None = None  # where there are several optimizers
         self._device_type = ""
         self._open = False
-        self._samples = 0  # of the open step, all its micro-batches together
-        self._micro_batches = 0
+        self._forwards = 0  # begun in the open step
         self._altered = False  # the open step's gradients were clipped
         self._model = model
         self._layers = layers
@@ -81,7 +80,7 @@ class Course:
         self._gradients = GradientProbe(layers, stream, shards)
         self._activations = ActivationProbe(layers, stream, guard, partial(timetable.timed, "activations"))
         self._updates = UpdateProbe(layers, stream, shards)
-        self._noise = NoiseProbe(layers, stream, 1 if self._compiled else ranks, self._noise_told)
+        self._noise = NoiseProbe(layers, stream, model, ranks, self._noise_told)
         self._curvature = CurvatureProbe(layers.model, stream, lambda: self.optimizers.lr)
         self._losses = LossProbe(model, stream, self.open_step, lambda: max(self.step, 1))
         self._precision = (
@@ -102,7 +101,7 @@ class Course:
                 self._guard.stop(CAPTURED)
             self.step += 1
             self._open, self._altered = True, False
-            self._samples = self._micro_batches = 0
+            self._forwards = 0
             if self.step == 1:
                 device = device_of(self._model)
                 self._device_type = device.type
@@ -111,19 +110,16 @@ class Course:
         return self.step
 
     def before_forward(self, _model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
-        """The model is about to run; in training it opens a step or adds a micro-batch to it."""
+        """The model is about to run; in training it opens a step or is another of it."""
         if not (self._model.training and torch.is_grad_enabled()):
             return
         step = self.open_step()
-        self._micro_batches += 1
-        batch = batch_of(arguments, keywords)
-        if batch is not None and batch.dim():
-            self._samples += len(batch)
-        if self._micro_batches == 1:
-            if step == 1 or not self._timetable.quiet(step):
+        self._forwards += 1
+        if self._forwards == 1:
+            if step == 1 or self._noise.waits_for_second or not self._timetable.quiet(step):
                 self._begin(step)
-        elif self._micro_batches == 2 and self._timetable.due("noise", step):
-            self._look("noise", self._noise.second_forward)
+        elif self._noise.counting:
+            self._look("noise", self._noise.next_forward)
         self._trouble.origin.saw_forward(arguments, keywords, self._device_type)
         if self._keeper is not None:
             self._guard.run("keep_batch", self._keeper.saw, step, arguments, keywords)
@@ -136,6 +132,8 @@ class Course:
             self.finish_forward()
         if self._curvature.objective.watching and self._model.training and torch.is_grad_enabled():
             self._curvature.objective.saw_forward(arguments, keywords, output)
+        if self._noise.counting and self._model.training and torch.is_grad_enabled():
+            self._look("noise", self._noise.saw_forward, arguments, keywords)
         if not isinstance(output, Tensor):
             self._losses.from_output(arguments, keywords, output)
 
@@ -174,6 +172,7 @@ class Course:
         first = self.optimizers.first
         if first is not None and self._turns is None:
             self._turns = Turns(first)
+            self._noise.forget()
         self.optimizers.add(optimizer)
 
     def before_step(self, optimizer: Optimizer) -> None:
@@ -218,7 +217,7 @@ class Course:
             if due("activations", step):
                 with self._timetable.timed("activations"):
                     self._activations.begin()
-        if due("noise", step):
+        if self._turns is None and (self._noise.waits_for_second or due("noise", step)):
             self._look("noise", self._noise.begin)
         if due("curvature", step):
             self._curvature.objective.begin()
@@ -265,7 +264,7 @@ class Course:
         with self._timetable.timed("gradients"):
             norms = self._gradients.measure(step, optimizer, self.optimizers.share_of(optimizer))
             if norms is not None:
-                self._trouble.feel(step, self._stream.latest(step, TRAIN_LOSS), norms, self._micro_batches)
+                self._trouble.feel(step, self._stream.latest(step, TRAIN_LOSS), norms, self._forwards)
         self._timetable.look_done("gradients")
 
     def _loss_is_broken(self, step: int) -> bool:
@@ -277,7 +276,7 @@ class Course:
 
     def _measure_noise(self, step: int) -> None:
         altered = self._altered or self._precision is not None
-        self._noise.measure(step, samples=self._batch(), micro_batches=self._micro_batches, altered=altered)
+        self._noise.measure(step, told_batch=self._told_batch_size, altered=altered)
 
     def _noise_told(self, source: str) -> None:
         self.noise_source = source
@@ -287,7 +286,3 @@ class Course:
         """The gradient scaler has left the optimizer's step out: it counts as a step all the same."""
         self.before_step(optimizer)
         self.after_step(optimizer)
-
-    def _batch(self) -> float:
-        """Samples of the open step as the model's forward saw them, else as the config tells, else NaN."""
-        return float(self._samples or self._told_batch_size or math.nan)

@@ -108,9 +108,21 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def replicas(model: nn.Module) -> int:
     """The number of ranks whose gradients DistributedDataParallel averages; 1 for any other model."""
-    if not isinstance(model, nn.parallel.DistributedDataParallel):
-        return 1
-    return dist.get_world_size(model.process_group)
+    averaging = _averaging(model)
+    return 1 if averaging is None else dist.get_world_size(averaging.process_group)
+
+
+def shares_unseen(model: nn.Module) -> bool:
+    """Whether other ranks may take part in the model's gradients without the model telling."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return False
+    return _averaging(model) is None
+
+
+def _averaging(model: nn.Module) -> nn.parallel.DistributedDataParallel | None:
+    """The wrapper that averages the model's gradients, be it compiled or not."""
+    model = getattr(model, "_orig_mod", model)
+    return model if isinstance(model, nn.parallel.DistributedDataParallel) else None
 
 
 def is_compiled(model: nn.Module) -> bool:
