@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from diagnose.hooks.layers import LayerTable, device_of, tensors_in
-from diagnose.hooks.replay import autocast, autocast_type, beside_training, obstacle, output_of
+from diagnose.hooks.replay import autocast, autocast_type, beside_training, obstacle
 from diagnose.hooks.stream import Channel, Signals, Stream
 
 
@@ -70,12 +70,11 @@ class Origin:
             counts[place] = counts.get(place, 0.0) + sum(map(_nonfinite, tensors_in(output)))
 
         model = self._layers.model
-        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
         handles: list[RemovableHandle] = []
         try:
             handles += [module.register_forward_hook(count) for _, module in self._layers.modules]
-            with torch.no_grad(), beside_training(model), autocast(device_of(model).type, dtype):
-                output_of(model, weights, arguments, keywords)
+            with torch.no_grad(), beside_training(model) as replay, autocast(device_of(model).type, dtype):
+                replay.output_of({}, arguments, keywords)
         finally:
             for handle in handles:
                 handle.remove()

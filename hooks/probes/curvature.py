@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
 from torch import Tensor, nn
 
+from diagnose.hooks.collectives import UnavailableError
 from diagnose.hooks.objective import Loss, Objective
 from diagnose.hooks.replay import beside_training, obstacle
 from diagnose.hooks.stream import Channel, Signals, Stream
@@ -20,10 +21,6 @@ VANISHED = 1e-5  # a residual of this share of the matrix: the chain has seen al
 COPIES = 8  # of the weights that a look holds at its peak, its graph included
 
 Product = Callable[[Tensor], Tensor]
-
-
-class UnavailableError(Exception):
-    """Curvature cannot be had for this model; the message says why."""
 
 
 class CurvatureProbe:
@@ -47,17 +44,17 @@ class CurvatureProbe:
     def measure(self, step: int) -> None:
         """Write one chain at the weights as they are now; nothing where this step's loss is not to be had.
 
-        Raises `UnavailableError` where the model must not be run again.
+        Raises `UnavailableError` where the model or its criterion must not be run again.
         """
-        reason = obstacle(self._model)
-        if reason is not None:
+        modules = self._model, *self.objective.criteria
+        for reason in filter(None, map(obstacle, modules)):
             raise UnavailableError(f"{reason}, which would run once more with the model")
         trained = ((name, p) for name, p in self._model.named_parameters() if p.requires_grad)
         weights = {name: parameter.detach() for name, parameter in trained}
-        if not weights or not _fits(weights):
+        if not weights or not _fits(weights, self._model):
             return
-        with torch.enable_grad(), beside_training(self._model):
-            loss = self.objective.loss()
+        with torch.enable_grad(), beside_training(*modules) as replay:
+            loss = self.objective.loss(replay)
             if loss is None:
                 return
             alphas, betas = self._chain(loss, weights)
@@ -96,7 +93,8 @@ class CurvatureProbe:
 
 def by_double_backward(loss: Loss, weights: Mapping[str, Tensor]) -> Product:
     """V ↦ Hv by differentiating gᵀv; the graph of the gradient g is built once."""
-    leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+    # Copies: a layer may write into its own weights, as an embedding with a greatest norm does.
+    leaves = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
     inputs = list(leaves.values())
     gradients = torch.autograd.grad(loss(leaves), inputs, create_graph=True, materialize_grads=True)
 
@@ -163,13 +161,19 @@ def _spectrum(row: NDArray[np.float64]) -> tuple[float, float]:
     return size * float(alphas[0]), float(eigvalsh_tridiagonal(alphas[:length], betas[: length - 1])[-1])
 
 
-def _fits(weights: Mapping[str, Tensor]) -> bool:
+def _fits(weights: Mapping[str, Tensor], model: nn.Module) -> bool:
     """Whether a look stays below the memory that training itself has had in use; always so on the CPU."""
     first = next(iter(weights.values()))
     if first.device.type != "cuda":
         return True
-    needed = COPIES * sum(weight.numel() * weight.element_size() for weight in weights.values())
+    constants = (p for p in (*model.parameters(), *model.buffers()) if not p.requires_grad)
+    needed = COPIES * _size(weights.values()) + _size(constants)
     return torch.cuda.max_memory_allocated(first.device) - torch.cuda.memory_allocated(first.device) >= needed
+
+
+def _size(tensors: Iterable[Tensor]) -> int:
+    """In bytes."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

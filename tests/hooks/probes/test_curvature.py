@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 
 import curvlinops
@@ -12,6 +13,7 @@ from torch import nn
 from torch.func import functional_call, hessian
 
 import diagnose
+from diagnose.hooks.objective import Objective
 from diagnose.hooks.probes.curvature import by_differences, by_double_backward, lanczos
 
 EVERY = diagnose.Cadence(curvature=1)
@@ -239,3 +241,91 @@ def test_dropout_batch_norm_and_every_generator_are_left_as_they_were(tmp_path):
     assert all(map(torch.equal, state, state_seen))
     assert "sharpness" in diagnose.load(tmp_path / "1").scalars
     assert "sharpness" not in diagnose.load(tmp_path / "0").scalars
+
+
+class TwoOutputs(nn.Module):
+    """Two heads on one input, as a variational autoencoder's: side by side, or as one output."""
+
+    def __init__(self, *, joined: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.joined = nn.Linear(8, 4), nn.Linear(8, 4), joined
+
+    def forward(self, x):
+        outputs = self.first(x), self.second(x)
+        return torch.cat(outputs, 1) if self.joined else outputs
+
+
+class OfBoth(nn.Module):
+    def forward(self, first, second, y=None):
+        if y is None:
+            first, second, y = first[:, :4], first[:, 4:], second
+        return (first - y[:, None]).square().mean() + 100 * (second - first.exp()).square().mean()
+
+
+def test_several_outputs_are_followed_together(tmp_path):
+    def sharpness(model, call):
+        torch.manual_seed(1)
+        criterion, optimizer = OfBoth(), torch.optim.SGD(model.parameters(), lr=0.0)
+        x, y = torch.randn(64, 8), torch.randint(4, (64,))
+        run_dir = tmp_path / str(model.joined)
+        scalars = one_look(model, optimizer, lambda: call(criterion, model(x), y).backward(), run_dir, criterion)
+        return scalars["sharpness"].values
+
+    apart = sharpness(TwoOutputs(joined=False), lambda criterion, outputs, y: criterion(*outputs, y=y))
+    assert apart == pytest.approx(sharpness(TwoOutputs(joined=True), lambda c, output, y: c(output, y)), rel=1e-4)
+
+
+def changed_in_place(output):
+    output /= 0.1
+    return output
+
+
+def through_freed_memory(output):
+    output = output - output.mean(1, keepdim=True).detach()
+    return output / 0.1
+
+
+@pytest.mark.parametrize("change", [changed_in_place, through_freed_memory, torch.Tensor.detach_])
+def test_an_output_that_was_changed_on_the_way_is_not_taken_for_the_models(small, tmp_path, caplog, change):
+    criterion, dummy = nn.CrossEntropyLoss(), torch.zeros((), requires_grad=True)
+
+    def step():
+        (criterion(change(small.model(small.x)), small.y) + dummy).backward()
+
+    scalars = one_look(small.model, small.optimizer, step, tmp_path, criterion)
+    assert "sharpness" not in scalars and "loss/train" in scalars
+    assert not caplog.records
+
+
+def test_a_second_tensor_with_a_graph_of_its_own_leaves_curvature_out(small, tmp_path, caplog):
+    criterion = nn.MSELoss()
+
+    def step():
+        output = small.model(small.x)
+        criterion(output, 0.5 * output).backward()
+
+    assert "sharpness" not in one_look(small.model, small.optimizer, step, tmp_path, criterion)
+    assert not caplog.records
+
+
+def test_a_criterion_with_hooks_of_its_own_is_not_run_again(small, tmp_path, caplog):
+    calls, criterion = [], nn.CrossEntropyLoss()
+    criterion.register_forward_hook(lambda *_: calls.append(1))
+    scalars = one_look(
+        small.model, small.optimizer, lambda: criterion(small.model(small.x), small.y).backward(), tmp_path, criterion
+    )
+    assert len(calls) == 12
+    assert "sharpness" not in scalars
+    assert "CrossEntropyLoss has forward hooks of its own" in caplog.text
+
+
+def test_no_output_is_held_once_the_criterion_has_seen_it(small):
+    objective = Objective(small.model)
+    objective.begin()
+    output, criterion = small.model(small.x), nn.CrossEntropyLoss()
+    objective.saw_forward((small.x,), {}, output)
+    objective.saw_criterion(criterion, (output, small.y), {})
+    held = [thing for thing in gc.get_objects() if isinstance(thing, torch.Tensor) and thing.shape == output.shape]
+    assert [thing for thing in held if thing.data_ptr() == output.data_ptr()] == [output]
+    assert objective.criteria == (criterion,)
