@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from diagnose.hooks.layers import LayerTable, device_of, tensors_in
 from diagnose.hooks.replay import autocast, autocast_type, beside_training, obstacle
 from diagnose.hooks.stream import Channel, Signals, Stream
+from diagnose.signals import LAYER_NONFINITE, LAYER_NONFINITE_WEIGHTS, NONFINITE_INPUTS
 
 
 class Origin:
@@ -45,12 +46,16 @@ class Origin:
 
         Under accumulation only the last micro-batch is at hand: a clean one of several proves nothing.
         """
-        if self._found or self._inputs is None or obstacle(self._layers.model) is not None:
+        if self._found or self._inputs is None:
             return
         arguments, keywords, dtype = self._inputs
         self._found, self._inputs = True, None
         # This waits for the device, once: a run that breaks has time.
         bad_inputs = sum(map(_nonfinite, tensors_in((arguments, keywords))))
+        if bad_inputs or micro_batches == 1:
+            self._stream.add(step, NONFINITE_INPUTS, float(bad_inputs))
+        if obstacle(self._layers.model) is not None:
+            return
         counts = self._counts(arguments, keywords, dtype)
         if micro_batches > 1 and not bad_inputs and not any(counts.values()):
             return
@@ -58,7 +63,6 @@ class Origin:
         outputs = [counts.get(place, math.nan) for place in range(len(weights))]
         row = self._stream.row(step, Channel("origin", 2 * len(weights), _decoded))
         row.copy_(torch.tensor(outputs + weights))
-        self._stream.add(step, "nonfinite_inputs", float(bad_inputs))
 
     def _counts(
         self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], dtype: torch.dtype | None
@@ -93,4 +97,4 @@ def _nonfinite(tensor: Tensor) -> int:
 
 def _decoded(rows: NDArray[np.float32]) -> Signals:
     outputs, weights = np.hsplit(rows, 2)
-    return {"layers/nonfinite": outputs, "layers/nonfinite_weights": weights}
+    return {LAYER_NONFINITE: outputs, LAYER_NONFINITE_WEIGHTS: weights}

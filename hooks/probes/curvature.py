@@ -143,10 +143,12 @@ def lanczos(product: Product, start: Tensor, steps: int) -> tuple[Tensor, Tensor
 
 
 def _decoded(rows: NDArray[np.float32]) -> Signals:
-    """`hessian_trace`, `sharpness` and `lr_sharpness` = η·λ_max, with η the first group's learning rate."""
+    """`hessian_trace`, `sharpness` and `lr_sharpness` = η·λ_max, η being the first group's rate, where it has one."""
     values = [_spectrum(row.astype(np.float64)) for row in rows]
     trace, sharpness = (np.array(column) for column in zip(*values, strict=True))
-    return {"hessian_trace": trace, "sharpness": sharpness, "lr_sharpness": rows[:, -1] * sharpness}
+    rates = rows[:, -1]
+    stability = np.ma.masked_array(rates * sharpness, np.isnan(rates))  # some optimizers find their rates themselves
+    return {"hessian_trace": trace, "sharpness": sharpness, "lr_sharpness": stability}
 
 
 def _spectrum(row: NDArray[np.float64]) -> tuple[float, float]:

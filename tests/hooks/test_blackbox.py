@@ -204,3 +204,12 @@ def test_a_sound_run_keeps_no_batch_and_no_input_alive(training, tmp_path):
         training.run(2)
         assert alive() is None
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_model_that_cannot_be_run_again_still_has_its_inputs_looked_at(training, tmp_path):
+    training.model.register_forward_hook(lambda *_: None)  # somebody else's, who might count
+    training.x[:, 1] = torch.nan
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+        training.run(3)
+    assert origin_in(tmp_path) == ("inputs", 1, ())
+    assert "layers/nonfinite_weights" not in diagnose.load(tmp_path).layer_signals
