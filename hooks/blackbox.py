@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from diagnose.hooks.layers import LayerTable, device_of, tensors_in
-from diagnose.hooks.replay import autocast, autocast_type, beside_training, obstacle
+from diagnose.hooks.replay import autocast, beside_training, obstacle
 from diagnose.hooks.stream import Channel, Signals, Stream
 from diagnose.signals import LAYER_NONFINITE, LAYER_NONFINITE_WEIGHTS, NONFINITE_INPUTS
 
@@ -29,34 +29,26 @@ class Origin:
     def __init__(self, layers: LayerTable, stream: Stream) -> None:
         self._layers = layers
         self._stream = stream
-        self._inputs: tuple[tuple[Any, ...], Mapping[str, Any], torch.dtype | None] | None = None
+        self.inputs: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None  # of the open step's latest forward pass
+        self.autocast: torch.dtype | None = None  # that it ran in, as far as was looked
         self._found = False
-
-    def saw_forward(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], device_type: str) -> None:
-        """Hold on to the inputs of the open step's latest forward pass."""
-        if not self._found:
-            self._inputs = arguments, keywords, autocast_type(device_type)
-
-    def forget(self) -> None:
-        """The step is over: let go of its inputs."""
-        self._inputs = None
 
     def trace(self, step: int, micro_batches: int) -> None:
         """Write what the forward pass of `step` gives, once, while its weights are still the same.
 
         Under accumulation only the last micro-batch is at hand: a clean one of several proves nothing.
         """
-        if self._found or self._inputs is None:
+        if self._found or self.inputs is None:
             return
-        arguments, keywords, dtype = self._inputs
-        self._found, self._inputs = True, None
+        arguments, keywords = self.inputs
+        self._found, self.inputs = True, None
         # This waits for the device, once: a run that breaks has time.
         bad_inputs = sum(map(_nonfinite, tensors_in((arguments, keywords))))
         if bad_inputs or micro_batches == 1:
             self._stream.add(step, NONFINITE_INPUTS, float(bad_inputs))
         if obstacle(self._layers.model) is not None:
             return
-        counts = self._counts(arguments, keywords, dtype)
+        counts = self._counts(arguments, keywords)
         if micro_batches > 1 and not bad_inputs and not any(counts.values()):
             return
         weights = self._in_weights()
@@ -64,9 +56,7 @@ class Origin:
         row = self._stream.row(step, Channel("origin", 2 * len(weights), _decoded))
         row.copy_(torch.tensor(outputs + weights))
 
-    def _counts(
-        self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], dtype: torch.dtype | None
-    ) -> dict[int, float]:
+    def _counts(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[int, float]:
         counts: dict[int, float] = {}
 
         def count(module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -77,7 +67,7 @@ class Origin:
         handles: list[RemovableHandle] = []
         try:
             handles += [module.register_forward_hook(count) for _, module in self._layers.modules]
-            with torch.no_grad(), beside_training(model) as replay, autocast(device_of(model).type, dtype):
+            with torch.no_grad(), beside_training(model) as replay, autocast(device_of(model).type, self.autocast):
                 replay.output_of({}, arguments, keywords)
         finally:
             for handle in handles:

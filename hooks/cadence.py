@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from typing import Final
 
 from diagnose.errors import InvalidArgumentError
 
-BUDGET: Final = 0.0015  # of the training's time for each sampled probe
+BUDGET: Final = 0.001  # of the training's time for each sampled probe
 LONGEST: Final = 1_000  # steps between two looks, however dear a look is
 GRADIENT_BUDGET: Final = 0.008  # gradients are worth more: they are the record of the last steps before a break
-LONGEST_OF: Final = {"gradients": 4, "curvature": 100_000}  # the one stays a record, the other is truly dear
+LONGEST_OF: Final = {"gradients": 10, "curvature": 100_000}  # the one stays a record, the other is truly dear
+CLOSEST_S: Final = {"gradients": 0.04}  # between two looks: more in a second than anybody follows
 FORGET: Final = 0.3  # weight of the newest measurement in the running means
+LONGER: Final = 2.0  # times the mean so far is the most that one step counts
 FIRST_LOOK: Final = {"curvature": 10}  # the others look at step 1; this one waits until training has warmed up
 ZOOMED: Final = ("gradients", "activations", "updates")  # look at every step while trouble begins
 NOT_SHARDED: Final = ("noise", "curvature")  # run or compare what lies on other ranks
@@ -53,7 +56,8 @@ class Timetable:
 
     Where it is `elastic`, it measures what each look costs on the training's thread and how long a step
     takes, and stretches a probe's period until the probe costs at most BUDGET of the training's time, up to
-    LONGEST steps (gradients: GRADIENT_BUDGET); `zoom` has the cheap probes look at every step for a while.
+    LONGEST steps (gradients: GRADIENT_BUDGET, and CLOSEST_S apart in a training of very short steps); `zoom`
+    has the cheap probes look at every step for a while.
     """
 
     def __init__(self, cadence: Cadence, *, elastic: bool, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -62,7 +66,7 @@ class Timetable:
         self._elastic = elastic
         self._clock = clock
         self._next = {probe: FIRST_LOOK.get(probe, 1) for probe, period in self.periods.items() if period}
-        self._earliest = min(self._next.values(), default=0)
+        self.earliest = min(self._next.values(), default=0)  # the step at which anything at all is due next
         self._zoomed_until = 0
         self._kept: set[str] = set()
         self._cost_s: dict[str, float] = {}  # of the look that is under way
@@ -75,7 +79,7 @@ class Timetable:
         self._elastic = False
         for probe in NOT_SHARDED:
             self._next.pop(probe, None)
-        self._earliest = min(self._next.values(), default=0)
+        self.earliest = min(self._next.values(), default=0)
 
     def due(self, probe: str, step: int) -> bool:
         """Whether `probe` looks at `step` (1 for the first); asked again for the same step, it says the same."""
@@ -84,10 +88,6 @@ class Timetable:
     def ever(self, probe: str) -> bool:
         """Whether `probe` looks at all."""
         return probe in self._next
-
-    def quiet(self, step: int) -> bool:
-        """Whether nothing at all is due at `step`: the answer that most steps get, and cheaply."""
-        return step < self._earliest
 
     def period(self, probe: str, step: int) -> int:
         """The steps from `probe`'s look at `step` to its next one."""
@@ -105,20 +105,22 @@ class Timetable:
         for probe in ZOOMED:
             if probe in self._next:
                 self._next[probe] = min(self._next[probe], step + 1)
-        self._earliest = min(self._next.values(), default=0)
+        self.earliest = min(self._next.values(), default=0)
 
     def step_done(self, step: int) -> None:
         """A step is over: whatever was due at it waits for its period now."""
         now = self._clock()
         if self._began_s is not None:
-            self._step_s = _running_mean(self._step_s, now - self._began_s)
+            mean, latest = self._step_s, now - self._began_s
+            # A pause (an evaluation, a checkpoint) is no step; steps that do grow longer are followed all the same.
+            self._step_s = latest if mean is None else mean + FORGET * (min(latest, LONGER * mean) - mean)
         self._began_s = now
-        if self.quiet(step):
+        if step < self.earliest:
             return
         for probe, due_at in self._next.items():
             if due_at <= step:
                 self._next[probe] = step + self.period(probe, step)
-        self._earliest = min(self._next.values(), default=0)
+        self.earliest = min(self._next.values(), default=0)
 
     @contextmanager
     def timed(self, probe: str) -> Iterator[None]:
@@ -134,8 +136,8 @@ class Timetable:
             return
         mean = self._mean_cost_s[probe] = _running_mean(self._mean_cost_s.get(probe), cost)
         budget = GRADIENT_BUDGET if probe == "gradients" else BUDGET
-        wanted = int(mean / (budget * self._step_s)) + 1
-        self.periods[probe] = max(self._shortest[probe], min(wanted, LONGEST_OF.get(probe, LONGEST)))
+        wanted = max(mean / (budget * self._step_s), CLOSEST_S.get(probe, 0.0) / self._step_s)
+        self.periods[probe] = max(self._shortest[probe], min(math.ceil(wanted), LONGEST_OF.get(probe, LONGEST)))
 
     def _zooms(self, probe: str, step: int) -> bool:
         return step < self._zoomed_until and probe in ZOOMED

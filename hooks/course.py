@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from diagnose.hooks.blackbox import Origin
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.kept_batch import BatchKeeper
@@ -24,6 +25,7 @@ from diagnose.hooks.probes.losses import LossProbe
 from diagnose.hooks.probes.noise import NoiseProbe
 from diagnose.hooks.probes.precision import PrecisionProbe
 from diagnose.hooks.probes.updates import UpdateProbe
+from diagnose.hooks.replay import autocast_type
 from diagnose.hooks.sharding import number_in, shards_of
 from diagnose.hooks.stream import Stream
 from diagnose.hooks.trouble import Trouble
@@ -62,6 +64,7 @@ class Course:
         self._device_type = ""
         self._open = False
         self._forwards = 0  # begun in the open step
+        self._looking = False  # something other than the gradients looks at the open step
         self._altered = False  # the open step's gradients were clipped
         self._model = model
         self._layers = layers
@@ -73,8 +76,9 @@ class Course:
         self._compiled = is_compiled(model)  # its layers' hooks would not run
         self._order: ForwardOrder | None = None
         shards = shards_of(layers.parameters)
-        self._sharded = shards is not None
-        if self._sharded:
+        # Where all ranks must look together, one rank's loss decides nothing.
+        self._follows_loss = shards is None and timetable.ever("gradients")
+        if shards is not None:
             timetable.keep_in_step()
             guard.keep("steps", "gradients", "updates")
         self._gradients = GradientProbe(layers, stream, shards)
@@ -90,14 +94,15 @@ class Course:
         )
         scaled = self._precision is not None
         self._keeper = keeper
-        self._trouble = Trouble(layers, stream, guard, timetable, scaled=scaled, keeper=keeper)
+        self._origin = Origin(layers, stream)
+        self._trouble = Trouble(self._origin, guard, timetable, scaled=scaled, keeper=keeper)
 
     # --- what happens in a step, in this order ----------------------------------------------------
 
     def open_step(self) -> int:
         """Begin the next step unless one is open; returns its number."""
         if not self._open:
-            if is_being_captured():
+            if self._device_type != "cpu" and is_being_captured():
                 self._guard.stop(CAPTURED)
             self.step += 1
             self._open, self._altered = True, False
@@ -113,14 +118,16 @@ class Course:
         """The model is about to run; in training it opens a step or is another of it."""
         if not (self._model.training and torch.is_grad_enabled()):
             return
-        step = self.open_step()
+        step = self.step if self._open else self.open_step()
         self._forwards += 1
         if self._forwards == 1:
-            if step == 1 or self._noise.waits_for_second or not self._timetable.quiet(step):
+            self._looking = step == 1 or self._noise.waits_for_second or step >= self._timetable.earliest
+            if self._looking:
+                self._origin.autocast = autocast_type(self._device_type)
                 self._begin(step)
         elif self._noise.counting:
             self._look("noise", self._noise.next_forward)
-        self._trouble.origin.saw_forward(arguments, keywords, self._device_type)
+        self._origin.inputs = arguments, keywords
         if self._keeper is not None:
             self._guard.run("keep_batch", self._keeper.saw, step, arguments, keywords)
 
@@ -128,6 +135,8 @@ class Course:
         self, _model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any
     ) -> None:
         """The model has run, in training or not."""
+        if not self._looking and type(output) is Tensor:
+            return  # most steps
         if self._activations.watching or self._order is not None:
             self.finish_forward()
         if self._curvature.objective.watching and self._model.training and torch.is_grad_enabled():
@@ -182,10 +191,10 @@ class Course:
             self._end_step()
         # One that steps right after a step's end, with nothing in between, still belongs to it.
         stray = turns is not None and not self._open and self.step > 0 and turns.stray(optimizer)
-        step = self.step if stray else self.open_step()
-        if self._timetable.due("gradients", step) or self._loss_is_broken(step):
+        step = self.step if stray or self._open else self.open_step()
+        if self._timetable.due("gradients", step) or (self._follows_loss and self._loss_is_broken(step)):
             self._guard.run("gradients", self._measure_gradients, step, optimizer)
-        if self._noise.waits_for_second or not self._timetable.quiet(step):
+        if self._noise.waits_for_second or step >= self._timetable.earliest:
             self._before_update(step)
         if self._precision is not None:
             self._guard.run("precision", self._precision.measure, step, optimizer)
@@ -201,7 +210,7 @@ class Course:
         """Leave no hook behind and let go of all that was held."""
         self.finish_forward()
         self._noise.forget()
-        self._trouble.origin.forget()
+        self._origin.inputs = None
         self._curvature.objective.forget()
         if self._precision is not None:
             self._precision.close()
@@ -236,7 +245,7 @@ class Course:
     def _end_step(self) -> None:
         """All optimizers have stepped."""
         step, due = self.step, self._timetable.due
-        if not self._timetable.quiet(step):
+        if step >= self._timetable.earliest:
             if due("updates", step):
                 self._look("updates", self._updates.after, step)
                 self._look_done("updates")
@@ -244,7 +253,7 @@ class Course:
                 self._look("curvature", self._curvature.measure, step)
                 self._curvature.objective.forget()
                 self._look_done("curvature")
-        self._trouble.origin.forget()
+        self._origin.inputs = None
         self._timetable.step_done(step)
         self._open = False
         if self._turns is not None:
@@ -269,8 +278,6 @@ class Course:
 
     def _loss_is_broken(self, step: int) -> bool:
         """Whether the step's loss is known on the host to be no finite number: its gradients are worth a look then."""
-        if self._sharded or not self._timetable.ever("gradients"):
-            return False  # where all ranks must look together, one rank's loss decides nothing
         loss = self._stream.latest(step, TRAIN_LOSS)
         return isinstance(loss, float) and not math.isfinite(loss)
 

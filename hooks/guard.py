@@ -80,8 +80,8 @@ class Hook:
         if (
             torch.compiler.is_compiling()
             or Hook._asleep
-            or torch._C._get_tracing_state() is not None
-            or torch._C._functorch.peek_interpreter_stack() is not None
+            or torch._C._is_tracing()
+            or torch._C._are_functorch_transforms_active()
         ):
             return
         guard = self._guard

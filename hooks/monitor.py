@@ -203,11 +203,13 @@ class Monitor:
     ) -> closures.Arguments | None:
         if torch.compiler.is_compiling():
             return None
-        look = partial(self._guard.run, STEPS, self._course.before_step, optimizer)
-        with_closure = closures.heard(args, kwargs, look)
-        if with_closure is None:
-            look()
-        return with_closure
+        if len(args) > 1 or kwargs:
+            look = partial(self._guard.run, STEPS, self._course.before_step, optimizer)
+            with_closure = closures.heard(args, kwargs, look)
+            if with_closure is not None:
+                return with_closure
+        self._guard.run(STEPS, self._course.before_step, optimizer)
+        return None
 
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         """An optimizer has stepped: tell what was found meanwhile. The only place that may raise."""
@@ -255,17 +257,18 @@ def _optimizer_finder(monitor: Monitor) -> Callable[..., None]:
     """A hook on every optimizer's step that adopts each one that trains the monitor's model."""
     watching = weakref.ref(monitor)
     own = {id(p) for p in monitor._layers.parameters}
-    others: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # that train other models
+    known: weakref.WeakSet[Optimizer] = weakref.WeakSet(monitor._course.optimizers)
 
     def find(optimizer: Optimizer, *_: Any) -> None:
-        monitor = watching()
-        if monitor is None or optimizer in monitor._course.optimizers or optimizer in others:
+        if optimizer in known:
             return
+        monitor = watching()
+        if monitor is None:
+            return
+        known.add(optimizer)
         if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             # Its own hooks run right after this one, so its first step is seen already.
             monitor._adopt(optimizer)
             monitor._guard.run("set-up", monitor._describe)
-        else:
-            others.add(optimizer)
 
     return find

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterator
-from numbers import Real
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -23,6 +22,8 @@ class Optimizers:
         self._layers = layers
         self._all: list[weakref.ref[Optimizer]] = []
         self._names: dict[int, list[str]] = {}  # of each one's learning rates in the log
+        self._rates: list[tuple[str, Tensor | float]] = []  # told last
+        self._same: object = self  # the rate that these were told for
         self._named: list[tuple[int, int]] = []  # the optimizers and numbers of groups that these names are for
 
     def __len__(self) -> int:
@@ -50,20 +51,24 @@ class Optimizers:
         """Another optimizer trains the model."""
         self._all = [reference for reference in self._all if reference() is not None]
         self._all.append(weakref.ref(optimizer))
+        self._names, self._named, self._same = {}, [], self  # ids may be used again
 
-    def rates(self, optimizer: Optimizer) -> Iterator[tuple[str, Tensor | float]]:
+    def rates(self, optimizer: Optimizer) -> list[tuple[str, Tensor | float]]:
         """`lr/group0`, `lr/group1`, … and its rate for each of the optimizer's groups that has one.
 
         Groups are counted on through all optimizers. Some optimizers find their rates by themselves, and
         have None in their place.
         """
-        counts = [(id(one), len(one.param_groups)) for one in self]
-        if counts != self._named:
-            self._name(counts)
-        for name, group in zip(self._names[id(optimizer)], optimizer.param_groups, strict=True):
-            lr = group.get("lr")
-            if isinstance(lr, Tensor | Real):
-                yield name, lr if isinstance(lr, Tensor) else float(lr)
+        groups = optimizer.param_groups
+        if len(groups) == 1 and groups[0].get("lr") is self._same and len(self._all) == 1:
+            return self._rates  # most steps: a schedule makes a new number
+        names = self._names.get(id(optimizer), ())
+        if len(self._all) > 1 or len(names) != len(groups):  # a group that comes later moves those behind it
+            names = self._name()[id(optimizer)]
+        rates = [(name, group.get("lr")) for name, group in zip(names, groups, strict=True)]
+        self._same = rates[0][1]
+        self._rates = [(name, lr) for name, lr in rates if isinstance(lr, float | Tensor | int)]
+        return self._rates
 
     def share_of(self, optimizer: Optimizer) -> frozenset[int] | None:
         """The parameters, by id, whose gradients are this optimizer's to show; None where it has no other beside it.
@@ -79,8 +84,11 @@ class Optimizers:
         others = set[int]().union(*(ids for one, ids in held.items() if one is not optimizer))
         return frozenset({id(p) for p in self._layers.parameters} - others)
 
-    def _name(self, counts: list[tuple[int, int]]) -> None:
-        self._named, number = counts, 0
-        for optimizer, groups in counts:
-            self._names[optimizer] = [f"lr/group{place}" for place in range(number, number + groups)]
-            number += groups
+    def _name(self) -> dict[int, list[str]]:
+        counts = [(id(one), len(one.param_groups)) for one in self]
+        if counts != self._named:
+            self._named, number = counts, 0
+            for optimizer, groups in counts:
+                self._names[optimizer] = [f"lr/group{place}" for place in range(number, number + groups)]
+                number += groups
+        return self._names

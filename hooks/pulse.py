@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,8 +42,7 @@ class Pulse:
         `norms` are the 2-norms of the step's gradients, of shape (parameters,), on their device.
         """
         if norms.device.type == "cpu":
-            values = norms.numpy()
-            return [Beat(step, None if loss is None else float(loss), math.sqrt(np.dot(values, values)))]
+            return [Beat(step, None if loss is None else float(loss), math.hypot(*norms.tolist()))]
         if norms.device.type != "cuda":  # no events to ask there, and asking the device itself would wait
             return []
         total = torch.linalg.vector_norm(norms)

@@ -135,8 +135,10 @@ class Stream:
             # A copy: the user may change the tensor in place, a CUDA graph will.
             copy = value.detach().reshape(()).to(self._device, torch.float32, non_blocking=True, copy=True)
             row.tensors.append((name, weight, copy))
-        else:
+        elif name in row.scalars:
             row.add(name, float(value), weight)
+        else:
+            row.scalars[name] = float(value) * weight, weight
 
     def latest(self, step: int, name: str) -> Tensor | float | None:
         """What was last added to a scalar of `step`, where that is not written yet: a mean of all on the CPU."""

@@ -10,9 +10,7 @@ from diagnose.hooks.blackbox import Origin
 from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.kept_batch import BatchKeeper
-from diagnose.hooks.layers import LayerTable
 from diagnose.hooks.pulse import Band, Beat, Pulse
-from diagnose.hooks.stream import Stream
 
 
 class Trouble:
@@ -23,20 +21,19 @@ class Trouble:
 
     def __init__(
         self,
-        layers: LayerTable,
-        stream: Stream,
+        origin: Origin,
         guard: Guard,
         timetable: Timetable,
         *,
         scaled: bool,
         keeper: BatchKeeper | None,
     ) -> None:
+        self._origin = origin
         self._guard = guard
         self._timetable = timetable
         self._scaled = scaled
         self._keeper = keeper
         self._pulse, self._norms, self._losses = Pulse(), Band(), Band()
-        self.origin = Origin(layers, stream)
 
     def feel(self, step: int, loss: Tensor | float | None, norms: Tensor, micro_batches: int) -> None:
         """The optimizer is about to step: its gradients have these norms, of shape (parameters,)."""
@@ -48,7 +45,7 @@ class Trouble:
                 self._compare(beat)
             elif broken and beat.step == step:
                 # Later, the weights are no longer those of the broken step.
-                self._guard.run("black box", self.origin.trace, step, micro_batches)
+                self._guard.run("black box", self._origin.trace, step, micro_batches)
 
     def _compare(self, beat: Beat) -> None:
         wild = self._norms.leaves(beat.grad_norm)

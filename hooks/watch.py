@@ -22,7 +22,7 @@ WATCHED = frozenset({VALIDATION_LOSS, LR, GRAD_NORM, GRAD_NORM_UNCLIPPED, NONFIN
 ALWAYS = ("nan_loss",)
 NOW_AND_THEN = ("divergence",)
 FIRST_LOOK = 50  # steps: a few wild first values are no trend yet
-GROWTH = 1.1  # of the history since the last look: the total work stays linear in the run's length
+GROWTH = 1.2  # of the history since the last look: the total work stays linear in the run's length
 MOST_ROWS = 200  # of a per-layer signal
 MOST_VALUES = 4_000  # of a signal kept in memory; then every second of the older ones goes
 

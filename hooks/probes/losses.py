@@ -25,7 +25,8 @@ class LossProbe:
     def from_criterion(self, inputs: tuple[Any, ...], output: Any) -> None:
         """Take the output of a loss module; one that reduces nothing is averaged."""
         if isinstance(output, Tensor) and output.is_floating_point():
-            self._take(output, batch_of(inputs, {}))
+            first = inputs[0] if inputs else None
+            self._take(output, first if type(first) is Tensor else batch_of(inputs, {}))
 
     def from_output(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any) -> None:
         """Take `output.loss` of a model that computes its own loss."""
@@ -34,16 +35,16 @@ class LossProbe:
             self._take(loss, batch_of(arguments, keywords))
 
     def _take(self, loss: Tensor, inputs: Tensor | None) -> None:
-        samples = len(inputs) if inputs is not None and inputs.dim() else 1
+        samples = inputs.size(0) if inputs is not None and inputs.dim() else 1
         training = self._model.training and torch.is_grad_enabled()
         self._stream.add(
             self._opened() if training else self._latest(),
             TRAIN_LOSS if training else VALIDATION_LOSS,
-            _number(loss) if loss.is_cpu else loss.detach().mean(),
+            # On the CPU there is nothing to wait for.
+            _mean(loss) if not loss.is_cpu else loss.item() if loss.numel() == 1 else _mean(loss).item(),
             weight=float(samples),
         )
 
 
-def _number(loss: Tensor) -> float:
-    # On the CPU there is nothing to wait for.
-    return float(loss.item() if loss.numel() == 1 else loss.detach().mean().item())
+def _mean(loss: Tensor) -> Tensor:
+    return loss.detach().mean()

@@ -104,3 +104,18 @@ def test_a_period_of_zero_is_never():
 def test_a_cadence_wants_whole_periods(period):
     with pytest.raises(diagnose.InvalidArgumentError, match="activations"):
         diagnose.Cadence(activations=period)
+
+
+def test_a_pause_is_not_taken_for_a_longer_step():
+    clock = Clock()
+    timetable = Timetable(Cadence(), elastic=True, clock=clock)
+    looks(timetable, clock, 300, step_s=0.01, look_s=0.002)
+    before = timetable.periods["activations"]
+    clock.now += 60  # an evaluation
+    for step in range(301, 304):
+        timetable.step_done(step)
+        clock.now += 0.01
+    with timetable.timed("activations"):
+        clock.now += 0.002
+    timetable.look_done("activations")
+    assert timetable.periods["activations"] == pytest.approx(before, rel=0.3)
