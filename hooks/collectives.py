@@ -54,6 +54,7 @@ class _Refusal(TorchDispatchMode):
 
     @property
     def reason(self) -> str:
+        """What was refused, for a warning."""
         return f"run once more, the model would communicate with other ranks ({self.refused})"
 
     def __torch_dispatch__(

@@ -208,13 +208,13 @@ def test_a_probe_that_fails_takes_no_other_with_it(new_training, tmp_path, caplo
 
 
 def test_a_graph_capture_is_refused_at_attach_and_ends_the_watching_later(training, tmp_path, monkeypatch, caplog):
-    # Capturing needs a GPU; what torch would answer during one stands in for it.
+    # Capturing needs a GPU; what torch, and the model's device, would answer during one stands in for it.
     captures = [False]
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: captures[0])
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path) as monitor:
         training.run(3)
-        captures[0] = True
+        captures[0], monitor._course._device_type = True, "cuda"
         training.run(5)
     assert diagnose.load(tmp_path).steps == 3
     assert ["CUDA graph" in r.getMessage() for r in caplog.records] == [True]
