@@ -19,7 +19,7 @@ GROUP_S = 1.0  # a ratio is taken over at least so much of a training,
 GROUP_STEPS = 20  # and over at least so many of its steps: looks come in bursts
 FEWEST_GROUPS = 3
 WARM_UP_S = 1.0
-WARM_UP_STEPS = 5  # past those that trace and describe
+WARM_UP_STEPS = 12  # past those that trace, describe, and look at curvature for the first time
 PAUSE_S = 0.02  # after each block: what background threads still have to do counts as its CPU time
 PLAIN = "plain, against itself (A/A)"
 
@@ -44,6 +44,7 @@ class Figures:
     step_ms: float  # of the plain training
     self_percent: float  # of the plain step
     self_us: float  # per step
+    once_ms: float  # self time of the first steps, before measuring begins
     wall_ratio: float
     wall_quartiles: tuple[float, float]
     cpu_ratio: float
@@ -59,7 +60,13 @@ def compare(make: Callable[[], Workload], variants: Mapping[str, Variant], secon
             name: open_variants.enter_context(variant(_seeded(make), stopwatch))
             for name, variant in {PLAIN: plain, **variants}.items()
         }
-        step_s = min(_warm_up(step) for step in (*steps.values(), reference))
+        once = dict.fromkeys(steps, 0.0)
+        durations = [_warm_up(reference)]
+        for name, step in steps.items():
+            inside = stopwatch.seconds
+            durations.append(_warm_up(step))
+            once[name] = stopwatch.seconds - inside
+        step_s = min(durations)
         length = max(1, round(BLOCK_S / step_s))
         group = max(math.ceil(GROUP_STEPS / length), math.ceil(GROUP_S / (length * step_s)))
         groups = max(FEWEST_GROUPS, round(seconds / (2 * group * length * step_s)))
@@ -71,7 +78,7 @@ def compare(make: Callable[[], Workload], variants: Mapping[str, Variant], secon
                 after = block(reference, length, stopwatch)
                 pairs[name].append((own, before + after))
                 before = after
-    return [_figures(name, pairs[name], length, group) for name in steps]
+    return [_figures(name, pairs[name], length, group, once[name]) for name in steps]
 
 
 def block(step: Step, length: int, stopwatch: Stopwatch) -> Block:
@@ -99,7 +106,7 @@ def _warm_up(step: Step) -> float:
     return statistics.median(durations)
 
 
-def _figures(variant: str, pairs: list[tuple[Block, Block]], length: int, group: int) -> Figures:
+def _figures(variant: str, pairs: list[tuple[Block, Block]], length: int, group: int, once: float) -> Figures:
     own, plain_pair = _total([own for own, _ in pairs]), _total([plain for _, plain in pairs])
     groups = [
         (_total([own for own, _ in part]), _total([plain for _, plain in part]))
@@ -113,6 +120,7 @@ def _figures(variant: str, pairs: list[tuple[Block, Block]], length: int, group:
         step_ms=1e3 * plain_pair.wall / (2 * steps),
         self_percent=100 * 2 * own.inside / plain_pair.wall,
         self_us=1e6 * own.inside / steps,
+        once_ms=1e3 * once,
         wall_ratio=middle,
         wall_quartiles=(low, high),
         cpu_ratio=statistics.median(2 * one.cpu / two.cpu for one, two in groups),

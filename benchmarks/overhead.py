@@ -7,7 +7,8 @@ Three figures, because wall time alone cannot show less than its own noise:
 - wall ratio: blocks of a plain training and of a watched one in turn; the median of the ratios, and beside it
   the middle half of the same ratios for plain against plain (A/A);
 - CPU ratio: the whole process's CPU time, background threads included.
-A look that comes once in 100 steps of a slow training escapes the median: read its self time.
+A look that comes once in 100 steps of a slow training escapes the median: read its self time. What the first
+steps cost (tracing, the first look of each probe) stands apart, under “once”: a run pays it a single time.
 
 --seconds is how long each variant of each training runs at each number of threads, beside three ratios at least.
 -o writes overhead.md and overhead.json to a directory.

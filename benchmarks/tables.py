@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from interleaved import PLAIN, Figures
 
-HEADINGS = ("step", "variant", "self time", "wall", "A/A", "CPU")
+HEADINGS = ("step", "variant", "self time", "once", "wall", "A/A", "CPU")
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -30,6 +30,7 @@ def comparison(training: str, figures: Sequence[Figures]) -> list[list[str]]:
             f"{one.step_ms:.3g} ms",
             one.variant,
             "–" if one is aa else f"{one.self_percent:.2f} %",
+            "–" if one is aa else f"{one.once_ms:.0f} ms",
             f"{one.wall_ratio:.3f}",
             "{:.3f}–{:.3f}".format(*aa.wall_quartiles),
             f"{one.cpu_ratio:.3f}",
