@@ -11,9 +11,9 @@ from typing import Final
 
 from diagnose.errors import InvalidArgumentError
 
-BUDGET: Final = 0.001  # of the training's time for each sampled probe
+BUDGET: Final = 0.0007  # of the training's time for each sampled probe
 LONGEST: Final = 1_000  # steps between two looks, however dear a look is
-GRADIENT_BUDGET: Final = 0.004  # gradients are worth more: they are the record of the last steps before a break
+GRADIENT_BUDGET: Final = 0.003  # gradients are worth more: they are the record of the last steps before a break
 LONGEST_OF: Final = {"gradients": 10, "curvature": 100_000}  # the one stays a record, the other is truly dear
 CLOSEST_S: Final = {"gradients": 0.04}  # between two looks: more in a second than anybody follows
 FORGET: Final = 0.3  # weight of the newest measurement in the running means
