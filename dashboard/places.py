@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diagnose.errors import NoRunError
-from diagnose.logs.discovery import event_files_of, find_runs
+from diagnose.logs.discovery import files_of, find_runs
 
 FileIdentity = tuple[str, int, int]  # path, size in bytes, modification time in nanoseconds
 
@@ -43,7 +43,7 @@ def places_below(root: Path) -> Mapping[str, Place]:
 
 def _place(root: Path, path: str) -> Place:
     files, problem = [], ""
-    for _, file in event_files_of(Path(path)):
+    for file in files_of(Path(path)):
         if not Path(os.path.realpath(file)).is_relative_to(root):
             problem = f"{file.name} is a link to a place outside {root}; only files below that folder are read."
             continue

@@ -18,6 +18,7 @@ from diagnose.dashboard.places import FileIdentity, Place, places_below
 from diagnose.diagnosis import Diagnosis
 from diagnose.errors import DiagnoseError, NoRunError
 from diagnose.examination import examine
+from diagnose.logs.loading import FollowedRun
 
 LOOK_BUDGET_S: Final = 1.0  # reading time of one look at all runs: under the pages' refresh of two seconds
 LISTING_S: Final = 1.0  # how long a listing of the folder stays good: several open pages share one
@@ -45,6 +46,7 @@ class _Case:
     diagnosis: Diagnosis | None = None
     problem: str = ""
     pause_s: float = 0.0
+    followed: FollowedRun | None = None  # what was read of the files: of one that grows only the rest is
 
 
 class Store:
@@ -102,7 +104,8 @@ class Store:
         case = self._case(place)
         with case.lock:
             if case.files != place.files:
-                case.diagnosis, case.problem = _diagnosis_or_problem(place)
+                case.followed = case.followed or FollowedRun(place.path, root=self.root)
+                case.diagnosis, case.problem = _diagnosis_or_problem(place, case.followed)
                 case.pause_s = usual_pause_s(case.diagnosis.run) if case.diagnosis else 0.0
                 case.files, case.examined_s = place.files, time.monotonic()
 
@@ -116,11 +119,11 @@ class Store:
         return self._cases.get(place.name) or _Case()  # gone from a newer listing: nothing to keep
 
 
-def _diagnosis_or_problem(place: Place) -> tuple[Diagnosis | None, str]:
+def _diagnosis_or_problem(place: Place, followed: FollowedRun) -> tuple[Diagnosis | None, str]:
     if place.problem:
         return None, place.problem
     try:
-        return examine(place.path), ""
+        return examine(followed.refresh()), ""
     except DiagnoseError as error:
         return None, str(error).replace(place.path, place.name)  # the page names runs by their name
     except Exception as error:  # noqa: BLE001  logs come from strangers: one run's oddity must not hide the others

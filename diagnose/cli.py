@@ -1,4 +1,4 @@
-"""The command `diagnose`: report, explain, dashboard and demo.
+"""The command `diagnose`: report, scan, explain, dashboard and demo.
 
 Exit codes: 0 healthy, 1 findings at or above `--fail-on`, 2 bad usage, unreadable input or an output that
 cannot be written, 130 interrupted.
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 HEALTHY, ILL, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
-FAIL_ON = ("info", "warning", "critical", "never")
+RANKS = ("info", "warning", "critical")
+FAIL_ON = (*RANKS, "never")
+ENGINES = ("local", "dask", "ray")
 DEFAULT_PORT = 8050
 
 
@@ -72,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="show the manual page of a symptom or set-up rule")
     explain.add_argument("id", metavar="SYMPTOM", help="an id such as divergence")
     explain.set_defaults(run=_explain)
+
+    scan = commands.add_parser("scan", help="examine all runs below a folder, and say what they have in common")
+    scan.add_argument("root", metavar="ROOT")
+    scan.add_argument("--jobs", type=int, default=-1, help="processes on this machine; −1 for one on each core (−1)")
+    scan.add_argument("--engine", choices=ENGINES, default="local", help="or an existing cluster to work on")
+    scan.add_argument("--format", choices=("table", "jsonl", "csv", "parquet"), default="table")
+    scan.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of to the terminal")
+    scan.add_argument("--no-cache", action="store_true", help="examine again what has not changed since the last scan")
+    scan.add_argument("--fail-on", choices=FAIL_ON, default="never", help="severity from which the exit code is 1")
+    scan.set_defaults(run=_scan)
 
     dashboard = commands.add_parser("dashboard", help="serve the dashboard on a folder of runs")
     dashboard.add_argument("root", metavar="ROOT", type=Path)
@@ -148,6 +160,26 @@ def _exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
     if fail_on == "never" or diagnosis.worst is None:
         return HEALTHY
     return ILL if diagnosis.worst.rank >= Severity(fail_on).rank else HEALTHY
+
+
+def _scan(options: argparse.Namespace) -> int:
+    from diagnose.logs.verdicts import Verdicts
+    from diagnose.reports.table import deliver_verdicts, progress
+    from diagnose.scanning import in_common, runs_below, scan
+
+    if options.format == "parquet" and options.output is None:
+        raise DiagnoseError("Parquet is no text for a terminal: name a file with -o.")
+    paths = runs_below(options.root)
+    known = None if options.no_cache else Verdicts()
+    verdicts = list(progress(scan(paths, known, jobs=options.jobs, engine=options.engine), len(paths)))
+    verdicts.sort(key=lambda verdict: verdict.run)
+    deliver_verdicts(verdicts, options.root, options.format, options.output)
+    for sentence in in_common(verdicts):
+        print(sentence, file=sys.stderr if options.format != "table" and options.output is None else sys.stdout)
+    if known is not None:
+        known.close()
+    worst = max((RANKS.index(verdict.health) for verdict in verdicts if verdict.health in RANKS), default=-1)
+    return ILL if options.fail_on != "never" and worst >= RANKS.index(options.fail_on) else HEALTHY
 
 
 def _explain(options: argparse.Namespace) -> int:

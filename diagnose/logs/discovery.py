@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diagnose.errors import NoRunError
 from diagnose.logs import layout
+from diagnose.logs.foreign import CHECKPOINT, foreign_log_of
 
 # Keras and others write one run into a folder per split.
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "eval": "validation"}
@@ -16,7 +17,8 @@ SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validatio
 def find_runs(root: str | os.PathLike[str]) -> Iterator[str]:
     """Yield the path of every run below `root`, in the order of their names; opens only directory listings.
 
-    A run is a directory with event files, or one whose sub-folders `train` and `validation` hold them.
+    A run is a directory with event files, or one whose sub-folders `train` and `validation` hold them, or one
+    with a log of another kind (`diagnose/logs/foreign.py`).
     Raises `NoRunError` where `root` is no directory.
     """
     if not Path(root).is_dir():
@@ -30,9 +32,12 @@ def _runs_below(folder: Path) -> Iterator[Path]:
         folder = left.pop()
         event_files, subfolders = _listing(folder)
         splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(folder / name)[0]]
-        if event_files or splits:
+        foreign = None if event_files or splits else foreign_log_of(folder)
+        if event_files or splits or foreign is not None:
             yield folder
-        left += [folder / name for name in reversed(subfolders) if name not in splits]
+        if foreign != folder:  # what is in a run of MLflow's is its own
+            within = (name for name in subfolders if name not in splits and not CHECKPOINT.fullmatch(name))
+            left += reversed([folder / name for name in within])
 
 
 def _listing(folder: Path) -> tuple[list[str], list[str]]:
@@ -53,6 +58,15 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:
         return False
+
+
+def files_of(run: Path) -> list[Path]:
+    """The files that a run is read from: its event files, else its log of another kind."""
+    events = [path for _, path in event_files_of(run)]
+    foreign = None if events else foreign_log_of(run)
+    if foreign is None or foreign.is_file():
+        return events or ([foreign] if foreign is not None else [])
+    return sorted(path for path in foreign.rglob("*") if path.is_file())
 
 
 def event_files_of(run: Path) -> list[tuple[str, Path]]:

@@ -16,4 +16,5 @@ CADENCE_TAG: Final = "diagnose/cadence/"  # and a probe's name: a scalar at each
 DROPPED_TAG: Final = "diagnose/dropped_rows"  # a scalar beside it: steps that could not be written
 
 TEXT_PLUGIN: Final = "text"
+HPARAMS_PLUGIN: Final = "hparams"
 VECTOR_PLUGIN: Final = "diagnose"  # marks per-layer vectors; TensorBoard keeps and ignores them

@@ -1,44 +1,83 @@
-"""From a path to a Run: read the event files, map the names, decode the set-up."""
+"""From a path to a Run: read its files, map the names, decode the set-up; and again as the files grow."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from diagnose.errors import NoRunError
 from diagnose.logs import layout, names, setup_text
+from diagnose.logs.columns import EventData
+from diagnose.logs.config_files import config_beside
 from diagnose.logs.discovery import event_files_of
+from diagnose.logs.epochs import placed
+from diagnose.logs.following import FollowedFile, FollowedTable
+from diagnose.logs.foreign import foreign_log_of, is_foreign
+from diagnose.logs.merging import merged
+from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
-from diagnose.logs.reading import Column, EventData, read_event_file
-from diagnose.run import LayerSeries, Run, Series, Setup
+from diagnose.logs.storage import LocalFile
+from diagnose.run import Run, Setup
 
 
-def load(path: str | os.PathLike[str]) -> Run:
-    """Read one run from its directory or from a single event file; nothing in it is ever executed.
+def load(path: str | os.PathLike[str], names: Mapping[str, str] | None = None) -> Run:
+    """Read one run from its directory or from a single file; nothing in it is ever executed.
 
-    Raises `NoRunError` with one clear sentence where nothing is there, or nothing that is an event.
+    Event files of any writer, and tables: CSV, JSON lines, Parquet, the Trainer's state, MLflow's file store.
+
+    `names` maps tags of the log onto our signals (`{"my_loss": "loss/train"}`), before all names that are
+    known and those of a `diagnose.toml` beside the runs. Raises `NoRunError` with one clear sentence where
+    nothing is there, or nothing that is an event.
     """
-    place = Path(path)
-    data = _merged(place, _files_at(place))
-    if not data.events:
-        raise NoRunError(f"{place} holds no event: its files are empty or not TensorBoard event files.")
-    mapping = names.mapped({tag: len(column.steps) for tag, column in data.scalars.items()})
-    taken = set(mapping.values())
-    scalars = {signal: _series(data.scalars[tag]) for signal, tag in mapping.items()}
-    scalars |= {tag: _series(column) for tag, column in data.scalars.items() if tag not in taken}
-    setup, notes = _setup(data.texts.get(layout.SETUP_TAG))
-    return Run(
-        path=os.fspath(path),
-        setup=setup,
-        scalars=scalars,
-        layer_signals={tag: _layer_series(column) for tag, column in data.vectors.items()},
-        names=mapping,
-        unmapped=tuple(sorted(tag for tag in set(data.scalars) - taken if not tag.startswith(layout.OWN_TAGS))),
-        notes=tuple(printable([*data.notes, *notes, *_dropped(data)])),
-    )
+    return FollowedRun(path, names).refresh()
+
+
+class FollowedRun:
+    """One run that may be growing: each refresh reads only what is new."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], names: Mapping[str, str] | None = None, *, root: Path | None = None
+    ) -> None:
+        self._path = path
+        self._root = root  # nothing is read outside of it
+        self._names = names
+        self._files: dict[tuple[str, Path], FollowedFile | FollowedTable] = {}
+        self._run: Run | None = None
+
+    def refresh(self) -> Run:
+        """The run as it is now; the same object as before where nothing has come. Raises `NoRunError` as `load`."""
+        place = Path(self._path)
+        listed = _files_at(place)
+        if list(self._files) != listed:
+            self._files = {key: self._files.get(key) or _followed(place, key[1]) for key in listed}
+            self._run = None
+        changed = [file.read_on() for file in self._files.values()]
+        if self._run is None or any(changed):
+            self._run = self._as_run()
+        return self._run
+
+    def _as_run(self) -> Run:
+        data = merged([_with_split(split, file.data) for (split, _), file in self._files.items()])
+        if not data.events:
+            raise NoRunError(f"{self._path} holds no event: its files are empty or not TensorBoard event files.")
+        lengths = {tag: len(column) for tag, column in data.scalars.items()}
+        own, own_notes = own_names(Path(self._path), self._root)
+        mapping = names.mapped(lengths, {**own, **(self._names or {})})
+        taken = set(mapping.values())
+        scalars, epoch_notes = placed({signal: data.scalars[tag].series() for signal, tag in mapping.items()})
+        scalars |= {tag: column.series() for tag, column in data.scalars.items() if tag not in taken}
+        setup, setup_notes = _setup(data.texts.get(layout.SETUP_TAG), data.config, Path(self._path))
+        notes = [note for file in self._files.values() for note in file.notes]
+        return Run(
+            path=os.fspath(self._path),
+            setup=setup,
+            scalars=scalars,
+            layer_signals={tag: column.series() for tag, column in data.vectors.items()},
+            names=mapping,
+            unmapped=tuple(sorted(tag for tag in set(lengths) - taken if not tag.startswith(layout.OWN_TAGS))),
+            notes=tuple(printable([*notes, *data.notes, *own_notes, *epoch_notes, *setup_notes, *_dropped(data)])),
+        )
 
 
 def _files_at(place: Path) -> list[tuple[str, Path]]:
@@ -47,68 +86,40 @@ def _files_at(place: Path) -> list[tuple[str, Path]]:
     if not place.is_dir():
         raise NoRunError(f"Nothing at {place}: expected a run's directory or an event file.")
     files = event_files_of(place)
-    if not files:
+    foreign = None if files else foreign_log_of(place)
+    if not files and foreign is None:
         raise NoRunError(f"No event file in {place}: looked for names that contain “{layout.FILE_MARK}”.")
-    return files
+    return files or [("", foreign or place)]
 
 
-def _merged(place: Path, files: list[tuple[str, Path]]) -> EventData:
-    """All files' data as one; a file in a split's folder has the split put before its tags."""
-    whole = EventData()
-    for split, path in files:
-        try:
-            data = read_event_file(path)
-        except OSError as error:
-            whole.notes.append(f"{path.relative_to(place)}: could not be opened ({error.strerror}).")
-            continue
-        for tag, column in data.scalars.items():
-            whole.scalars.setdefault(f"{split}/{tag}" if split else tag, Column()).extend(column)
-        for tag, column in data.vectors.items():
-            whole.vectors.setdefault(tag, Column()).extend(column)
-        whole.texts |= data.texts
-        whole.notes += data.notes
-        whole.events += data.events
-    return whole
+def _followed(place: Path, path: Path) -> FollowedFile | FollowedTable:
+    if layout.FILE_MARK not in path.name and is_foreign(path):
+        return FollowedTable(path)
+    return FollowedFile(LocalFile(path, str(path.relative_to(place)) if place != path else path.name))
 
 
-def _order(column: Column) -> NDArray[np.intp]:
-    """Indices that sort by step; where a step was written twice (a restart), the later value wins."""
-    steps = np.array(column.steps, np.int64)
-    order = np.argsort(steps, kind="stable")
-    ordered = steps[order]
-    kept: NDArray[np.intp] = order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]
-    return kept
-
-
-def _series(column: Column) -> Series:
-    order = _order(column)
-    return Series(
-        np.array(column.steps, np.int64)[order],
-        np.array(column.values, np.float64)[order],
-        np.array(column.wall_times, np.float64)[order],
-    )
-
-
-def _layer_series(column: Column) -> LayerSeries:
-    """The vectors of the commonest length: another model's, before a restart, belong in no row of this one's."""
-    order = _order(column)
-    lengths = np.array([len(column.values[index]) for index in order])
-    widths, counts = np.unique(lengths, return_counts=True)
-    kept = order[lengths == widths[len(counts) - 1 - np.argmax(counts[::-1])]]
-    return LayerSeries(np.array(column.steps, np.int64)[kept], np.stack([column.values[index] for index in kept]))
+def _with_split(split: str, data: EventData) -> EventData:
+    """The same columns under other names: a file in a split's folder has the split put before its tags."""
+    if not split:
+        return data
+    scalars = {f"{split}/{tag}": column for tag, column in data.scalars.items()}
+    return EventData(scalars, data.vectors, data.texts, data.config, data.notes, data.events, data.restarts)
 
 
 def _dropped(data: EventData) -> list[str]:
     if layout.DROPPED_TAG not in data.scalars:
         return []
-    return [f"{data.scalars[layout.DROPPED_TAG].values[-1]:,.0f} step(s) could not be written while training ran."]
+    _, _, dropped = data.scalars[layout.DROPPED_TAG].raw()
+    return [f"{dropped[-1]:,.0f} step(s) could not be written while training ran."]
 
 
-def _setup(text: str | None) -> tuple[Setup, list[str]]:
-    """The set-up and, where the text is not in the form we know, a note that it was left out."""
-    if text is None:
-        return Setup(), []
-    try:
-        return setup_text.from_json(text), []
-    except ValueError:
-        return Setup(), ["The set-up in the log is not in the form we know and was left out."]
+def _setup(text: str | None, config: Mapping[str, object], place: Path) -> tuple[Setup, list[str]]:
+    """The set-up of our own log, else what the log and files beside it tell of the settings; and notes."""
+    notes = []
+    if text is not None:
+        try:
+            return setup_text.from_json(text), []
+        except ValueError:
+            notes = ["The set-up in the log is not in the form we know and was left out."]
+    beside, beside_notes = config_beside(place if place.is_dir() else place.parent)
+    return Setup(config={**beside, **config}), [*notes, *beside_notes]

@@ -80,17 +80,19 @@ def _lr_group(words: Sequence[str]) -> str | None:
     return None
 
 
-def mapped(lengths: Mapping[str, int]) -> dict[str, str]:
-    """Signal -> the tag to take for it, given each tag's number of values.
+def mapped(lengths: Mapping[str, int], own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Signal -> the tag to take for it, given each tag's number of values, and a user's own tag -> signal.
 
-    Where several tags mean the same signal (`train_loss_step` and `train_loss_epoch`), our own name
-    wins, then the one with most values, then the first by name.
+    What the user says comes first. Where several tags mean the same signal (`train_loss_step` and
+    `train_loss_epoch`), our own name wins, then the one with most values, then the first by name.
     """
+    own = {tag: signal for tag, signal in (own or {}).items() if tag in lengths}
     best: dict[str, tuple[bool, int, str]] = {}
-    for tag in sorted(lengths, reverse=True):
+    for tag in sorted(lengths.keys() - own.keys(), reverse=True):
         signal = signal_of(tag)
-        if signal is not None:
+        if signal is not None and signal not in own.values():
             best[signal] = max(
                 best.get(signal, (False, -1, "")), (tag == signal, lengths[tag], tag), key=lambda b: b[:2]
             )
-    return {signal: tag for signal, (_, _, tag) in sorted(best.items())}
+    taken = {signal: tag for signal, (_, _, tag) in best.items()} | {signal: tag for tag, signal in own.items()}
+    return dict(sorted(taken.items()))

@@ -1,130 +1,164 @@
-"""Reading event files: from records to each tag's steps, wall times and values."""
+"""Reading event files: from bytes to each tag's steps, wall times and values, from wherever the last read ended."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.types_pb2 import (
-    DT_BFLOAT16,
-    DT_DOUBLE,
-    DT_FLOAT,
-    DT_HALF,
-    DT_INT32,
-    DT_INT64,
-    DT_STRING,
-)
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from diagnose.logs import layout
+from diagnose.logs.columns import EventData
 from diagnose.logs.printable import printable
-from diagnose.logs.records import RecordFile
+from diagnose.logs.records import Damage, Record, records
+from diagnose.logs.tensors import is_text, numbers_of
 
-# dtype -> (NumPy type of tensor_content, the message's field of single values)
-_NUMBERS: Final = {
-    DT_FLOAT: ("<f4", "float_val"),
-    DT_DOUBLE: ("<f8", "double_val"),
-    DT_HALF: ("<f2", "half_val"),
-    DT_INT32: ("<i4", "int_val"),
-    DT_INT64: ("<i8", "int64_val"),
-}
+if TYPE_CHECKING:
+    from diagnose.logs.bulk import BulkReader
 
+FAST_FROM: Final = 4_000_000  # bytes: below, loading what was compiled takes longer than reading without it
+PLAIN_PLUGINS: Final = frozenset({"", "scalars"})
 
-@dataclass
-class Column:
-    """One tag's values in the order of the file."""
-
-    steps: list[int] = field(default_factory=list)
-    wall_times: list[float] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-
-    def append(self, step: int, wall_time: float, value: float | NDArray[np.float32]) -> None:
-        """Add one value."""
-        self.steps.append(step)
-        self.wall_times.append(wall_time)
-        self.values.append(value)
-
-    def extend(self, other: Column) -> None:
-        """Add all of another column's values behind this one's."""
-        self.steps += other.steps
-        self.wall_times += other.wall_times
-        self.values += other.values
+Bytes = NDArray[np.uint8]
 
 
-@dataclass
-class EventData:
-    """What event files hold: scalars and vectors by tag, the last text of each tag, notes on what was lost."""
+class Scalar(NamedTuple):
+    """One value of a tag."""
 
-    scalars: dict[str, Column] = field(default_factory=dict)
-    vectors: dict[str, Column] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    events: int = 0
+    tag: str
+    step: int
+    wall_time: float
+    value: float
 
 
-def read_event_file(path: Path) -> EventData:
-    """Read every whole record of one file; raises `OSError` where the file cannot be opened."""
-    data = EventData()
-    plugins: dict[str, str] = {}
-    records = RecordFile(path)
-    unparsed = 0
-    for record in records:
+class Vector(NamedTuple):
+    """One row of a tag that holds one number per layer."""
+
+    tag: str
+    step: int
+    values: NDArray[np.float32]
+
+
+class Text(NamedTuple):
+    """A text that a tag holds."""
+
+    tag: str
+    text: str
+
+
+class Restart(NamedTuple):
+    """The training begins again at `step`: what was written for it and later steps is void."""
+
+    step: int
+
+
+class Config(NamedTuple):
+    """Settings of the run, as TensorBoard's hparams plugin keeps them."""
+
+    settings: dict[str, Any]
+
+
+Item = Scalar | Vector | Text | Restart | Config
+
+
+class EventReader:
+    """Reads one event file, again and again as it grows; `offset` is where the next read begins."""
+
+    def __init__(self, name: str) -> None:
+        self.offset = 0
+        self.damage = Damage()
+        self.plugins: dict[str, str] = {}  # of tags whose values said theirs; later values need not
+        self._name = name
+        self._unparsed = 0
+        self._bulk: BulkReader | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What was lost so far, a sentence each."""
+        unparsed = f"{self._name}: {self._unparsed} record(s) are no event and were left out."
+        return [*self.damage.notes(self._name), *([unparsed] if self._unparsed else [])]
+
+    def read(self, content: Bytes, data: EventData) -> None:
+        """Add to `data` what `content` holds, the file's bytes from `offset` on, as far as its records are whole."""
+        bulk = self._bulk_reader() if len(content) >= FAST_FROM else None
+        if bulk is not None:
+            bulk.read(content, data)
+        else:
+            for record in records(content.tobytes(), self.damage):
+                for item in self.items_of(record, data):
+                    add(item, data)
+        self.offset += len(content) - self.damage.incomplete_bytes - self.damage.lost_bytes
+
+    def _bulk_reader(self) -> BulkReader | None:
+        """None where Numba is not there for this Python."""
+        if self._bulk is None:
+            try:
+                from diagnose.logs.bulk import BulkReader  # loading it takes as long as reading some megabytes without
+            except ImportError:
+                return None
+            self._bulk = BulkReader(self)
+        return self._bulk
+
+    def items_of(self, record: Record, data: EventData) -> Iterator[Item]:
+        """What one record holds that is worth keeping; counts it in `data`, or among what is no event."""
         try:
-            event = Event.FromString(record)
+            event = Event.FromString(record.content)
         except DecodeError:
-            unparsed += 1
-            continue
+            self._unparsed += 1
+            return
         data.events += 1
+        if event.HasField("session_log") and event.session_log.status == SessionLog.START:
+            yield Restart(event.step)
         for value in event.summary.value:
-            value.tag = printable(value.tag)
-            _take(data, plugins, event.step, event.wall_time, value)
-    data.notes += records.damage.notes(path.name)
-    if unparsed:
-        data.notes.append(f"{path.name}: {unparsed} record(s) are no event and were left out.")
-    return data
+            item = self._item(event.step, event.wall_time, printable(value.tag), value)
+            if item is not None:
+                yield item
+
+    def _item(self, step: int, wall_time: float, tag: str, value: Any) -> Item | None:
+        if value.HasField("simple_value"):
+            return Scalar(tag, step, wall_time, value.simple_value)
+        if value.metadata.plugin_data.plugin_name == layout.HPARAMS_PLUGIN:
+            return _config(value.metadata.plugin_data.content)
+        if not value.HasField("tensor"):
+            return None  # an image, a histogram, audio: nothing that a curve could be drawn from
+        if value.HasField("metadata"):
+            self.plugins[tag] = value.metadata.plugin_data.plugin_name
+        plugin = self.plugins.get(tag, "")
+        if is_text(value.tensor):
+            strings = value.tensor.string_val if plugin == layout.TEXT_PLUGIN else ()
+            return Text(tag, strings[0].decode(errors="replace")) if strings else None
+        numbers = numbers_of(value.tensor)
+        if plugin == layout.VECTOR_PLUGIN:
+            return Vector(tag, step, numbers.astype(np.float32)) if numbers.size else None
+        alone = numbers.size == 1 and plugin in PLAIN_PLUGINS
+        return Scalar(tag, step, wall_time, float(numbers[0])) if alone else None
 
 
-def _take(data: EventData, plugins: dict[str, str], step: int, wall_time: float, value: Any) -> None:
-    if value.HasField("simple_value"):
-        data.scalars.setdefault(value.tag, Column()).append(step, wall_time, value.simple_value)
-        return
-    if not value.HasField("tensor"):
-        return  # an image, a histogram, audio: nothing that a curve could be drawn from
-    if value.HasField("metadata"):
-        plugins[value.tag] = value.metadata.plugin_data.plugin_name
-    plugin = plugins.get(value.tag, "")
-    if value.tensor.dtype == DT_STRING:
-        if plugin == layout.TEXT_PLUGIN and value.tensor.string_val:
-            data.texts[value.tag] = value.tensor.string_val[0].decode(errors="replace")
-        return
-    numbers = _numbers(value.tensor)
-    if plugin == layout.VECTOR_PLUGIN:
-        data.vectors.setdefault(value.tag, Column()).append(step, wall_time, numbers.astype(np.float32))
-    elif numbers.size == 1 and plugin in {"", "scalars"}:
-        data.scalars.setdefault(value.tag, Column()).append(step, wall_time, float(numbers[0]))
+def add(item: Item, data: EventData) -> None:
+    """Add one item behind all others."""
+    if isinstance(item, Scalar):
+        data.scalar(item.tag).append(item.step, item.wall_time, item.value)
+    elif isinstance(item, Vector):
+        data.vector(item.tag).extend([item.step], item.values[None])
+    elif isinstance(item, Text):
+        data.texts[item.tag] = item.text
+    elif isinstance(item, Config):
+        data.config |= item.settings
+    else:
+        data.restart(item.step)
 
 
-def _numbers(tensor: Any) -> NDArray[Any]:
-    """The tensor's values as a flat array; empty for types that hold no number.
+def _config(content: bytes) -> Config | None:
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    The declared shape is never trusted: only as much is allocated as the message really holds.
-    """
-    if tensor.dtype == DT_BFLOAT16:
-        halves = (
-            np.frombuffer(tensor.tensor_content, "<u2") if tensor.tensor_content else np.array(tensor.half_val, "<u2")
-        )
-        return (halves.astype(np.uint32) << 16).view(np.float32)
-    if tensor.dtype not in _NUMBERS:
-        return np.empty(0)
-    kind, single_values = _NUMBERS[tensor.dtype]
-    if tensor.tensor_content:
-        whole = len(tensor.tensor_content) // np.dtype(kind).itemsize * np.dtype(kind).itemsize
-        return np.frombuffer(tensor.tensor_content[:whole], kind)
-    values = getattr(tensor, single_values)
-    if tensor.dtype == DT_HALF:  # held as integers that carry the bits
-        return np.array(values, np.uint16).view(np.float16)
-    return np.array(values, kind)
+    try:
+        hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    except DecodeError:
+        return None
+    settings = {
+        printable(name): getattr(value, value.WhichOneof("kind") or "null_value") for name, value in hparams.items()
+    }
+    return Config({name: printable(value) for name, value in settings.items()}) if settings else None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import google_crc32c
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
-_FRAME_BYTES = _HEADER.size + _FOOTER.size
+FRAME_BYTES = _HEADER.size + _FOOTER.size
 
 
 def masked_crc(data: bytes) -> int:
@@ -37,8 +37,9 @@ class Damage:
     """What could not be read of one file."""
 
     bad_records: int = 0
-    lost_bytes: int = 0
-    incomplete_tail: bool = False
+    lost_bytes: int = 0  # behind a length that is wrong: nobody knows where the next record begins
+    incomplete_bytes: int = 0  # of a record that is not whole yet
+    missing_bytes: int = 0  # that it would take to make it whole, as far as its length is there
 
     def notes(self, name: str) -> list[str]:
         """One sentence per kind of loss, none for a sound file."""
@@ -47,41 +48,43 @@ class Damage:
             notes.append(f"{name}: {self.bad_records} record(s) failed their checksum and were left out.")
         if self.lost_bytes:
             notes.append(f"{name}: the last {self.lost_bytes:,} bytes could not be read as records.")
-        if self.incomplete_tail:
+        if self.incomplete_bytes:
             notes.append(f"{name}: the last record is incomplete; the run may still be writing it.")
         return notes
 
+    def ended_at(self, content: bytes, *, framing_broken: bool) -> None:
+        """Reading stopped before `content`, of which there may be nothing."""
+        self.lost_bytes = len(content) if framing_broken else 0
+        self.incomplete_bytes = 0 if framing_broken else len(content)
+        self.missing_bytes = 0
+        if self.incomplete_bytes >= _HEADER.size:
+            self.missing_bytes = FRAME_BYTES + int(_HEADER.unpack_from(content)[0]) - len(content)
 
-@dataclass
-class RecordFile:
-    """The sound records of one file; iterating fills `damage`."""
 
-    path: Path
-    damage: Damage = field(default_factory=Damage)
+class Record(NamedTuple):
+    """A record's content, and the place behind it."""
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield each record whose checksums hold; stop where the framing itself is broken.
+    content: bytes
+    end: int
 
-        A wrong length cannot be skipped (nobody knows where the next record starts), so it ends the
-        file; a wrong data checksum costs that record alone. No length is trusted before it fits.
-        """
-        content = self.path.read_bytes()
-        size, position = len(content), 0
-        while position < size:
-            if size - position < _FRAME_BYTES:
-                self.damage.incomplete_tail = True
-                return
-            length, length_crc = _HEADER.unpack_from(content, position)
-            if masked_crc(content[position : position + 8]) != length_crc:
-                self.damage.lost_bytes = size - position
-                return
-            end = position + _FRAME_BYTES + length
-            if end > size:
-                self.damage.incomplete_tail = True
-                return
-            data = content[position + _HEADER.size : end - _FOOTER.size]
-            if masked_crc(data) == _FOOTER.unpack_from(content, end - _FOOTER.size)[0]:
-                yield data
-            else:
-                self.damage.bad_records += 1
-            position = end
+
+def records(content: bytes, damage: Damage) -> Iterator[Record]:
+    """Yield each record whose checksums hold; stop where the framing itself is broken.
+
+    A wrong length cannot be skipped (nobody knows where the next record starts), so it ends the
+    file; a wrong data checksum costs that record alone. No length is trusted before it fits.
+    """
+    size, position, broken = len(content), 0, False
+    while size - position >= FRAME_BYTES:
+        length, length_crc = _HEADER.unpack_from(content, position)
+        broken = masked_crc(content[position : position + 8]) != length_crc
+        end = position + FRAME_BYTES + length
+        if broken or end > size:
+            break
+        data = content[position + _HEADER.size : end - _FOOTER.size]
+        if masked_crc(data) == _FOOTER.unpack_from(content, end - _FOOTER.size)[0]:
+            yield Record(data, end)
+        else:
+            damage.bad_records += 1
+        position = end
+    damage.ended_at(content[position:], framing_broken=broken)

@@ -101,7 +101,7 @@ def test_a_file_that_goes_away_while_reading_is_noted(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "event_files_of", lambda run: [("", gone), *present])
     run = diagnose.load(tmp_path)
     assert len(run.scalars["loss/train"]) == 5
-    assert "could not be opened" in run.notes[0]
+    assert "could not be read" in run.notes[0]
 
 
 def test_an_event_file_that_grows_is_read_as_far_as_it_was_flushed(tmp_path):

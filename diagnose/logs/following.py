@@ -1,0 +1,99 @@
+"""One run's files, read again and again as they grow: each time only what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diagnose.logs.columns import EventData
+from diagnose.logs.foreign import read_foreign
+from diagnose.logs.reading import EventReader
+from diagnose.logs.storage import File, Identity
+
+WINDOW = 64_000_000  # bytes that are read at a time
+BEGINNING = 64  # bytes by which a file is known again that was written anew in its old place
+
+
+class FollowedFile:
+    """One event file and what was read of it so far."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._identity: Identity | None = None
+        self._beginning = b""
+        self._notes: list[str] = []
+        self._begin_anew()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was lost, a sentence each."""
+        return [*self._notes, *self._reader.notes]
+
+    def read_on(self) -> bool:
+        """Read what has come since the last time; returns whether anything has. A file that is gone stays as read."""
+        try:
+            identity = self._file.identity()
+            if identity == self._identity:
+                return False
+            if self._is_another(identity):
+                self._begin_anew()
+                self._notes.append(f"{self._file.name}: the file was cut off or replaced, and read again.")
+            self._read_until(identity.size)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            self._notes = [f"{self._file.name}: could not be read ({reason})."]
+            return False
+        self._identity = identity
+        return True
+
+    def _begin_anew(self) -> None:
+        self.data = EventData()
+        self._reader = EventReader(self._file.name)
+        self._identity, self._beginning = None, b""
+
+    def _is_another(self, now: Identity) -> bool:
+        before = self._identity
+        if before is None:
+            return False
+        if now.key != before.key or now.size < before.size:
+            return True
+        return self._file.content(0, len(self._beginning)).tobytes() != self._beginning
+
+    def _read_until(self, size: int) -> None:
+        if not self._beginning:
+            self._beginning = self._file.content(0, min(BEGINNING, size)).tobytes()
+        window = WINDOW
+        while self._reader.offset < size:
+            begin = self._reader.offset
+            content = self._file.content(begin, min(begin + window, size))
+            self._reader.read(content, self.data)
+            if self._reader.offset > begin:
+                window = WINDOW
+            elif 0 < self._reader.damage.missing_bytes <= size - begin - len(content):
+                window = len(content) + self._reader.damage.missing_bytes  # a record longer than the window
+            else:
+                break  # an incomplete record at the end, or one that cannot be read
+        if self._reader.damage.lost_bytes:
+            self._reader.damage.lost_bytes = size - self._reader.offset
+
+
+class FollowedTable:
+    """A log of another kind: read as a whole when it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.data = EventData()
+        self.notes: list[str] = []
+        self._path = path
+        self._state: object = None
+
+    def read_on(self) -> bool:
+        """Read it again where it has changed; returns whether it has. Raises `NoRunError` where it holds no curve."""
+        state = [_state(path) for path in (self._path, *sorted(self._path.rglob("*")))]
+        if state == self._state:
+            return False
+        self.data, self._state = read_foreign(self._path), state
+        return True
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns

@@ -1,0 +1,144 @@
+"""Many runs at once: each examined, one line each, and what they have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import joblib
+
+from diagnose.errors import DiagnoseError, InvalidArgumentError
+from diagnose.examination import examine
+from diagnose.findings import Severity
+from diagnose.logs.discovery import find_runs
+from diagnose.logs.printable import printable
+from diagnose.logs.verdicts import Verdicts
+from diagnose.prescriptions.doses import current_lr
+
+Engine = Literal["local", "dask", "ray"]
+TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: a half is no chance
+FEWEST: Final = 5  # ill runs of which something is said in common
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One run in one line; `health` is “healthy”, a severity, or “unreadable” with `error` saying why."""
+
+    run: str
+    health: str
+    steps: int = 0
+    worst_finding: str = ""
+    summary: str = ""
+    likeliest_cause: str = ""
+    probability: float | None = None
+    lr: float | None = None
+    error: str = ""
+
+
+def verdict_of(path: str) -> Verdict:
+    """Examine one run; whatever is wrong with its files becomes part of the verdict."""
+    try:
+        diagnosis = examine(path)
+    except (DiagnoseError, OSError, MemoryError) as error:
+        return Verdict(path, "unreadable", error=printable(str(error) or type(error).__name__))
+    except Exception as error:  # noqa: BLE001  one run must not end the scan of a thousand
+        return Verdict(path, "unreadable", error=printable(f"{type(error).__name__}: {error}"))
+    worst = max(diagnosis.findings, key=lambda finding: (finding.severity.rank, finding.confidence), default=None)
+    if worst is None or worst.severity is Severity.INFO:
+        return Verdict(path, "healthy", diagnosis.run.steps, lr=current_lr(diagnosis.run))
+    cause = diagnosis.causes[0] if diagnosis.causes else None
+    return Verdict(
+        run=path,
+        health=worst.severity.value,
+        steps=diagnosis.run.steps,
+        worst_finding=worst.id,
+        summary=worst.summary,
+        likeliest_cause=cause.id if cause is not None else "",
+        probability=cause.probability if cause is not None else None,
+        lr=current_lr(diagnosis.run),
+    )
+
+
+def scan(
+    paths: Sequence[str], verdicts: Verdicts | None, *, jobs: int = 1, engine: Engine = "local"
+) -> Iterator[Verdict]:
+    """Yield each run's verdict as it comes, those first that `verdicts` remembers and keeps up.
+
+    `jobs` processes work on this machine (−1 for all cores), or an existing cluster: `engine` "dask" uses the
+    current `distributed.Client`, "ray" the running Ray. Raises `InvalidArgumentError` where that is not there.
+    """
+    left: list[str] = []
+    for path in paths:
+        known = verdicts.remembered(path) if verdicts is not None else None
+        if known is not None:
+            yield Verdict(**known)
+        else:
+            left.append(path)
+    with _engine(engine):
+        work = joblib.Parallel(n_jobs=jobs if engine == "local" else -1, return_as="generator_unordered")
+        for verdict in work(joblib.delayed(verdict_of)(path) for path in left):
+            if verdicts is not None and verdict.health != "unreadable":
+                verdicts.remember(verdict.run, vars(verdict))
+            yield verdict
+
+
+def runs_below(root: str) -> list[str]:
+    """All runs below `root`; raises `NoRunError` where that is no directory."""
+    return list(find_runs(root))
+
+
+def in_common(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    """What a folder's runs have in common, a sentence each: how many are ill, of what, and at which rates."""
+    every = list(verdicts)
+    if not every:
+        yield "No run was found."
+        return
+    counts = Counter(verdict.health for verdict in every)
+    yield f"{len(every):,} runs: " + ", ".join(f"{count:,} {health}" for health, count in counts.most_common()) + "."
+    for finding, count in Counter(v.worst_finding for v in every if v.worst_finding).most_common():
+        ill = [verdict for verdict in every if verdict.worst_finding == finding]
+        split = _telling_rate(ill, [verdict for verdict in every if verdict.health == "healthy"])
+        rates = f"; {split[1]:,} of them with lr above {split[0]:.3g}" if split else ""
+        yield f"{count:,} of {len(every):,} runs: {finding}{rates}."
+
+
+def _telling_rate(ill: Sequence[Verdict], well: Sequence[Verdict]) -> tuple[float, int] | None:
+    """The learning rate that best tells the ill from the well, and how many ill runs lie above it; None without one."""
+    bad = [verdict.lr for verdict in ill if verdict.lr is not None]
+    good = [verdict.lr for verdict in well if verdict.lr is not None]
+    if len(bad) < FEWEST or not good:
+        return None
+
+    def gap(rate: float) -> float:
+        return sum(lr > rate for lr in bad) / len(bad) - sum(lr > rate for lr in good) / len(good)
+
+    best = max(sorted({*good}), key=gap)
+    return (best, sum(lr > best for lr in bad)) if gap(best) >= TELLING else None
+
+
+def _engine(engine: Engine) -> AbstractContextManager[Any]:
+    if engine == "local":
+        return nullcontext()
+    try:
+        if engine == "dask":
+            from distributed import get_client
+
+            get_client()
+        elif engine == "ray":
+            import ray
+            from ray.util.joblib import register_ray
+
+            if not ray.is_initialized():
+                ray.init(address="auto")
+            register_ray()
+        else:
+            raise InvalidArgumentError(f"engine={engine!r}: expected local, dask or ray.")
+    except ImportError as error:
+        raise InvalidArgumentError(f"--engine {engine} needs the package {error.name}.") from error
+    except (ValueError, ConnectionError) as error:
+        raise InvalidArgumentError(f"--engine {engine}: no cluster to work on ({error}).") from error
+    cluster: AbstractContextManager[Any] = joblib.parallel_config(backend=engine)
+    return cluster
