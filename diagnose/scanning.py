@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,7 @@ from diagnose.prescriptions.doses import current_lr
 
 Engine = Literal["local", "dask", "ray"]
 TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: a half is no chance
+AT_A_TIME: Final = 200  # runs, where a backend gives them all together
 FEWEST: Final = 5  # ill runs of which something is said in common
 
 
@@ -78,11 +80,20 @@ def scan(
         else:
             left.append(path)
     with _engine(engine):
-        work = joblib.Parallel(n_jobs=jobs if engine == "local" else -1, return_as="generator_unordered")
-        for verdict in work(joblib.delayed(verdict_of)(path) for path in left):
+        for verdict in _examined(left, jobs, engine):
             if verdicts is not None and verdict.health != "unreadable":
                 verdicts.remember(verdict.run, vars(verdict))
             yield verdict
+
+
+def _examined(paths: Sequence[str], jobs: int, engine: Engine) -> Iterator[Verdict]:
+    if engine != "ray":
+        work = joblib.Parallel(n_jobs=jobs if engine == "local" else -1, return_as="generator_unordered")
+        yield from work(joblib.delayed(verdict_of)(path) for path in paths)
+        return
+    work = joblib.Parallel(n_jobs=-1)  # Ray's backend gives nothing before all of it is done
+    for start in range(0, len(paths), AT_A_TIME):
+        yield from work(joblib.delayed(verdict_of)(path) for path in paths[start : start + AT_A_TIME])
 
 
 def runs_below(root: str) -> list[str]:
@@ -123,22 +134,35 @@ def _engine(engine: Engine) -> AbstractContextManager[Any]:
     if engine == "local":
         return nullcontext()
     try:
-        if engine == "dask":
-            from distributed import get_client
-
-            get_client()
-        elif engine == "ray":
-            import ray
-            from ray.util.joblib import register_ray
-
-            if not ray.is_initialized():
-                ray.init(address="auto")
-            register_ray()
-        else:
-            raise InvalidArgumentError(f"engine={engine!r}: expected local, dask or ray.")
+        {"dask": _join_dask, "ray": _join_ray}[engine]()
+    except KeyError as error:
+        raise InvalidArgumentError(f"engine={engine!r}: expected local, dask or ray.") from error
     except ImportError as error:
         raise InvalidArgumentError(f"--engine {engine} needs the package {error.name}.") from error
-    except (ValueError, ConnectionError) as error:
+    except (ValueError, OSError) as error:
         raise InvalidArgumentError(f"--engine {engine}: no cluster to work on ({error}).") from error
     cluster: AbstractContextManager[Any] = joblib.parallel_config(backend=engine)
     return cluster
+
+
+def _join_dask() -> None:
+    """The client that is there, or one of the cluster that DASK_SCHEDULER_ADDRESS names."""
+    from distributed import Client, get_client
+
+    try:
+        get_client()
+    except ValueError:
+        address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+        if not address:
+            raise
+        Client(address)  # type: ignore[no-untyped-call]
+
+
+def _join_ray() -> None:
+    """The Ray that runs in this process, or the cluster that runs on this machine or at RAY_ADDRESS."""
+    import ray
+    from ray.util.joblib import register_ray
+
+    if not ray.is_initialized():
+        ray.init(address="auto")
+    register_ray()  # type: ignore[no-untyped-call]

@@ -82,10 +82,10 @@ def test_a_run_that_cannot_be_read_is_listed_with_the_reason(samples):
 def test_a_failing_examination_is_told_and_hides_no_other_run(samples, monkeypatch):
     examine = store_module.examine
 
-    def failing(path):
-        if path.endswith("ill"):
+    def failing(run):
+        if run.path.endswith("ill"):
             raise ZeroDivisionError("no noise")
-        return examine(path)
+        return examine(run)
 
     monkeypatch.setattr(store_module, "examine", failing)
     entries = {entry.name: entry for entry in Store(samples).entries(budget_s=30)}
@@ -98,7 +98,7 @@ def test_only_a_run_whose_files_changed_is_examined_again(tmp_path, write_run, m
     write_run(tmp_path, "growing", steps=20)
     examined = []
     examine = store_module.examine
-    monkeypatch.setattr(store_module, "examine", lambda path: examined.append(path) or examine(path))
+    monkeypatch.setattr(store_module, "examine", lambda run: examined.append(run.path) or examine(run))
     store = Store(tmp_path)
     store.entries(budget_s=30)
     examined.clear()
