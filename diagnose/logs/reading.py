@@ -83,7 +83,7 @@ class EventReader:
 
     def read(self, content: Bytes, data: EventData) -> None:
         """Add to `data` what `content` holds, the file's bytes from `offset` on, as far as its records are whole."""
-        bulk = self._bulk_reader() if len(content) >= FAST_FROM else None
+        bulk = self._bulk_reader() if len(content) >= FAST_FROM or self._bulk is not None else None
         if bulk is not None:
             bulk.read(content, data)
         else:
