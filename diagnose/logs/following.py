@@ -10,6 +10,7 @@ from diagnose.logs.reading import EventReader
 from diagnose.logs.storage import File, Identity
 
 WINDOW = 64_000_000  # bytes that are read at a time
+LONGEST = 1_000_000_000  # bytes of a record: a longer one is passed over unread
 BEGINNING = 64  # bytes by which a file is known again that was written anew in its old place
 
 
@@ -20,28 +21,33 @@ class FollowedFile:
         self._file = file
         self._identity: Identity | None = None
         self._beginning = b""
-        self._notes: list[str] = []
+        self._read_again = self._unreadable = ""
         self._begin_anew()
 
     @property
     def notes(self) -> list[str]:
         """What was lost, a sentence each."""
-        return [*self._notes, *self._reader.notes]
+        return [*filter(None, (self._read_again, self._unreadable)), *self._reader.notes]
 
     def read_on(self) -> bool:
         """Read what has come since the last time; returns whether anything has. A file that is gone stays as read."""
+        told = self._unreadable
         try:
-            identity = self._file.identity()
-            if identity == self._identity:
-                return False
-            if self._is_another(identity):
-                self._begin_anew()
-                self._notes.append(f"{self._file.name}: the file was cut off or replaced, and read again.")
-            self._read_until(identity.size)
+            changed = self._read_what_came()
+            self._unreadable = ""
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            self._notes = [f"{self._file.name}: could not be read ({reason})."]
+            changed, reason = False, error.strerror or type(error).__name__
+            self._unreadable = f"{self._file.name}: could not be read ({reason})."
+        return changed or self._unreadable != told
+
+    def _read_what_came(self) -> bool:
+        identity = self._file.identity()
+        if identity == self._identity:
             return False
+        if self._is_another(identity):
+            self._begin_anew()
+            self._read_again = f"{self._file.name}: the file was cut off or replaced, and read again."
+        self._read_until(identity.size)
         self._identity = identity
         return True
 
@@ -64,12 +70,18 @@ class FollowedFile:
         window = WINDOW
         while self._reader.offset < size:
             begin = self._reader.offset
-            content = self._file.content(begin, min(begin + window, size))
+            end = min(begin + window, size)
+            content = self._file.content(begin, end)
             self._reader.read(content, self.data)
+            missing = self._reader.damage.missing_bytes
+            if len(content) < end - begin:
+                break  # cut off meanwhile: known at the next look
             if self._reader.offset > begin:
                 window = WINDOW
-            elif 0 < self._reader.damage.missing_bytes <= size - begin - len(content):
-                window = len(content) + self._reader.damage.missing_bytes  # a record longer than the window
+            elif missing > LONGEST and end + missing <= size:
+                self._reader.skip(end + missing - begin)
+            elif 0 < missing <= size - end:
+                window = end + missing - begin  # a record longer than the window
             else:
                 break  # an incomplete record at the end, or one that cannot be read
         if self._reader.damage.lost_bytes:

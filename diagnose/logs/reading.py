@@ -92,6 +92,11 @@ class EventReader:
                     add(item, data)
         self.offset += len(content) - self.damage.incomplete_bytes - self.damage.lost_bytes
 
+    def skip(self, length: int) -> None:
+        """Pass over a record of `length` bytes, too long to be an event."""
+        self.offset += length
+        self.damage = Damage(self.damage.bad_records, too_long_records=self.damage.too_long_records + 1)
+
     def _bulk_reader(self) -> BulkReader | None:
         """None where Numba is not there for this Python."""
         if self._bulk is None:

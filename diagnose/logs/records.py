@@ -37,6 +37,7 @@ class Damage:
     """What could not be read of one file."""
 
     bad_records: int = 0
+    too_long_records: int = 0
     lost_bytes: int = 0  # behind a length that is wrong: nobody knows where the next record begins
     incomplete_bytes: int = 0  # of a record that is not whole yet
     missing_bytes: int = 0  # that it would take to make it whole, as far as its length is there
@@ -46,6 +47,8 @@ class Damage:
         notes = []
         if self.bad_records:
             notes.append(f"{name}: {self.bad_records} record(s) failed their checksum and were left out.")
+        if self.too_long_records:
+            notes.append(f"{name}: {self.too_long_records} record(s) too long to be read were left out.")
         if self.lost_bytes:
             notes.append(f"{name}: the last {self.lost_bytes:,} bytes could not be read as records.")
         if self.incomplete_bytes:

@@ -14,6 +14,7 @@ class Identity(NamedTuple):
 
     key: str
     size: int
+    changed: str = ""  # when, or which version of it
 
 
 class File(Protocol):
@@ -36,9 +37,9 @@ class LocalFile:
         self.name = name or path.name
 
     def identity(self) -> Identity:
-        """By device and inode."""
+        """By device and inode, and the time of its last change."""
         status = self.path.stat()
-        return Identity(f"{status.st_dev}:{status.st_ino}", status.st_size)
+        return Identity(f"{status.st_dev}:{status.st_ino}", status.st_size, str(status.st_mtime_ns))
 
     def content(self, begin: int, end: int) -> NDArray[np.uint8]:
         """Read past the cache of Python's own files: the kernel has one."""
