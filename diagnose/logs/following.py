@@ -9,8 +9,7 @@ from diagnose.logs.foreign import read_foreign
 from diagnose.logs.reading import EventReader
 from diagnose.logs.storage import File, Identity
 
-WINDOW = 64_000_000  # bytes that are read at a time
-LONGEST = 1_000_000_000  # bytes of a record: a longer one is passed over unread
+WINDOW = 64_000_000  # bytes that are read at a time; a record that is longer than all of them is passed over
 BEGINNING = 64  # bytes by which a file is known again that was written anew in its old place
 
 
@@ -67,23 +66,18 @@ class FollowedFile:
     def _read_until(self, size: int) -> None:
         if not self._beginning:
             self._beginning = self._file.content(0, min(BEGINNING, size)).tobytes()
-        window = WINDOW
         while self._reader.offset < size:
             begin = self._reader.offset
-            end = min(begin + window, size)
+            end = min(begin + WINDOW, size)
             content = self._file.content(begin, end)
             self._reader.read(content, self.data)
-            missing = self._reader.damage.missing_bytes
             if len(content) < end - begin:
                 break  # cut off meanwhile: known at the next look
-            if self._reader.offset > begin:
-                window = WINDOW
-            elif missing > LONGEST and end + missing <= size:
+            if self._reader.offset == begin:
+                missing = self._reader.damage.missing_bytes
+                if not 0 < missing <= size - end:
+                    break  # an incomplete record at the end, or one that cannot be read
                 self._reader.skip(end + missing - begin)
-            elif 0 < missing <= size - end:
-                window = end + missing - begin  # a record longer than the window
-            else:
-                break  # an incomplete record at the end, or one that cannot be read
         if self._reader.damage.lost_bytes:
             self._reader.damage.lost_bytes = size - self._reader.offset
 

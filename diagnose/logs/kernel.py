@@ -1,25 +1,26 @@
 """Event files at compiled speed: runs over records in the usual form, and stops at each that needs a closer look.
 
-Compiled by Numba when first used on a machine, and kept for the next time where there is a place for that. What
-it takes of a record is exactly what `diagnose/logs/reading.py` would.
+What it takes of a record is what `diagnose/logs/reading.py` would: whatever a parser might refuse or see otherwise
+is no usual form. Only images, histograms and sounds are passed over without a look inside.
+One file: what Numba keeps of a function is not renewed where one that it calls has changed in another file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from diagnose.logs.compiling import compiled_lean, inlined
 
 # Why it stopped.
 DONE, FULL, NO_ROOM, ODD, TAIL, LENGTH_CRC = range(6)
 # Places in the array of counts.
-VALUES, VECTORS, TAGS, LETTERS, EVENTS, BAD_RECORDS, COUNTS = range(7)
+VALUES, VECTORS, TAGS, LETTERS, EVENTS, BAD_RECORDS, SEED, COUNTS = range(8)
 # A tag: its place among the letters of all, its length, what its plugin makes of tensors.
 TAG_PLACE, TAG_LENGTH, TAG_PLUGIN, TAG = range(4)
-PLAIN, VECTOR, OTHER = range(3)
+PLAIN, VECTOR, OTHER, UNTOLD = range(4)
 # A vector: its tag, step, place in the file and length in numbers.
 ROW_TAG, ROW_STEP, ROW_PLACE, ROW_LENGTH, ROW = range(5)
 
@@ -29,17 +30,49 @@ FRAME = HEADER + FOOTER
 _POLYNOMIAL: Final = 0x82F63B78  # CRC-32C, reflected
 _MASK_DELTA: Final = np.uint64(0xA282EAD8)
 _DT_FLOAT, _DT_DOUBLE = 1, 2
-_UNUSUAL = -2  # a tag whose bytes might be no text
+_UNUSUAL = -2  # a tag of other characters than the printable ones of ASCII
+_LONGEST_LENGTH = 4  # bytes of a length field
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+class Tags(NamedTuple):
+    """The tags of a file by number, and a hash table of the numbers."""
+
+    letters: NDArray[np.uint8]  # of all tags
+    known: NDArray[np.int64]  # (tags, TAG)
+    slots: NDArray[np.int32]
 
 
-def _compiled(function: _Function) -> _Function:
-    try:
-        compiled: Any = njit(cache=True)(function)
-    except RuntimeError:  # no place to keep it in
-        compiled = njit(function)
-    return cast("_Function", compiled)
+class Room(NamedTuple):
+    """Room for values in the order of the file; for vectors only where they stand."""
+
+    tag_of: NDArray[np.int32]
+    steps: NDArray[np.int64]
+    wall_times: NDArray[np.float64]
+    values: NDArray[np.float64]
+    rows: NDArray[np.int64]  # (vectors, ROW)
+
+
+class PluginNames(NamedTuple):
+    """Plugins whose tensors are scalars, vectors, settings."""
+
+    scalars: NDArray[np.uint8]
+    vectors: NDArray[np.uint8]
+    hparams: NDArray[np.uint8]
+
+
+class Scratch(NamedTuple):
+    """What the scan puts down for a moment: places it found, and one number's bits in three forms."""
+
+    found: NDArray[np.int64]
+    bits: NDArray[np.uint64]
+    numbers: NDArray[np.float64]
+    floats: NDArray[np.float32]
+
+
+def scratch() -> Scratch:
+    """A new one."""
+    bits = np.zeros(1, np.uint64)
+    return Scratch(np.zeros(_FOUND, np.int64), bits, bits.view(np.float64), bits.view(np.float32))
 
 
 def _crc_tables() -> NDArray[np.uint32]:
@@ -58,7 +91,7 @@ def _crc_tables() -> NDArray[np.uint32]:
 CRC_TABLES: Final = _crc_tables()
 
 
-@_compiled
+@compiled_lean
 def _word(data, at):
     return np.uint32(
         np.uint32(data[at])
@@ -68,7 +101,12 @@ def _word(data, at):
     )
 
 
-@_compiled
+@compiled_lean
+def _double_word(data, at):
+    return np.uint64(_word(data, at)) | np.uint64(_word(data, at + 4)) << np.uint64(32)
+
+
+@compiled_lean
 def _masked_crc(data, at, length, tables):
     byte = np.uint32(255)
     crc = np.uint32(0xFFFFFFFF)
@@ -95,83 +133,96 @@ def _masked_crc(data, at, length, tables):
     return np.uint32((rotated + _MASK_DELTA) & np.uint64(0xFFFFFFFF))
 
 
-@_compiled
+@compiled_lean
 def _varint(data, at, end):
-    """The number and the place behind it; that is −1 where it does not end in time."""
+    """The number and the place behind it; that is −1 where it does not end in time, or is too large."""
+    if at < end and data[at] < 128:
+        return np.uint64(data[at]), at + 1
     number = np.uint64(0)
     shift = np.uint64(0)
-    for _ in range(10):
-        if at >= end:
-            return np.uint64(0), -1
-        byte = np.uint64(data[at])
-        at += 1
+    for place in range(at, min(at + 10, end)):
+        byte = np.uint64(data[place])
         number |= (byte & np.uint64(127)) << shift
         if byte < np.uint64(128):
-            return number, at
+            return number, -1 if shift == np.uint64(63) and byte > np.uint64(1) else place + 1
         shift += np.uint64(7)
     return np.uint64(0), -1
 
 
-@_compiled
-def _behind(data, at, end, wire):
-    """The place behind a field's content, −1 where it is malformed; `at` stands behind the field's key."""
+@compiled_lean
+def _span(data, at, end):
+    """Where a field with a length begins and ends, `at` being the place of the length; −1 and −1 if malformed."""
+    length, begin = _varint(data, at, end)
+    if begin < 0 or begin - at > _LONGEST_LENGTH or length > np.uint64(end - begin):
+        return -1, -1
+    return begin, begin + np.int64(length)
+
+
+@compiled_lean
+def _behind(data, at, end, key):
+    """The place behind a field's content, −1 where it is malformed; `at` stands behind the field's key of one byte."""
+    wire = key & 7
     if wire == 0:
-        _, at = _varint(data, at, end)
-        return at
+        return _varint(data, at, end)[1]
     if wire == 1:
         return at + 8 if at + 8 <= end else -1
     if wire == 5:
         return at + 4 if at + 4 <= end else -1
     if wire == 2:
-        length, at = _varint(data, at, end)
-        if at < 0 or length > np.uint64(end - at):
-            return -1
-        return at + np.int64(length)
+        return _span(data, at, end)[1]
     return -1
 
 
-@_compiled
-def _hash(data, at, length):
-    """FNV-1a."""
-    hashed = np.uint64(14695981039346656037)
+@compiled_lean
+def _is_ascii(data, at, end):
+    for place in range(at, end):
+        if data[place] >= 128:
+            return False
+    return True
+
+
+@compiled_lean
+def _hash(data, at, length, seed):
+    """FNV-1a, from a beginning that nobody can know who writes tags."""
+    hashed = np.uint64(14695981039346656037) ^ np.uint64(seed)
     for place in range(at, at + length):
         hashed = (hashed ^ np.uint64(data[place])) * np.uint64(1099511628211)
-    return hashed
+    return hashed ^ (hashed >> np.uint64(32))
 
 
-@_compiled
-def tag_at(data, at, length, letters, slots, tags, counts):
-    """The number of the tag that stands at `at`; a new one is added. −1 without room, _UNUSUAL beyond ASCII."""
-    mask = np.uint64(len(slots) - 1)
-    slot = _hash(data, at, length) & mask
-    while slots[slot] >= 0:
-        known = slots[slot]
-        if tags[known, TAG_LENGTH] == length:
-            first = tags[known, TAG_PLACE]
+@compiled_lean
+def tag_at(data, at, length, tags, counts):
+    """The number of the tag that stands at `at`; a new one is added. −1 without room, or _UNUSUAL."""
+    mask = np.uint64(len(tags.slots) - 1)
+    slot = _hash(data, at, length, counts[SEED]) & mask
+    while tags.slots[slot] >= 0:
+        known = tags.slots[slot]
+        if tags.known[known, TAG_LENGTH] == length:
+            first = tags.known[known, TAG_PLACE]
             same = True
             for place in range(length):
-                if letters[first + place] != data[at + place]:
+                if tags.letters[first + place] != data[at + place]:
                     same = False
                     break
             if same:
                 return known
         slot = (slot + np.uint64(1)) & mask
     for place in range(at, at + length):
-        if data[place] >= 128:
+        if data[place] < 32 or data[place] >= 127:
             return _UNUSUAL
     new, first = counts[TAGS], counts[LETTERS]
-    if new >= len(tags) or first + length > len(letters):
+    if new >= len(tags.known) or first + length > len(tags.letters):
         return -1
     for place in range(length):
-        letters[first + place] = data[at + place]
-    slots[slot] = new
-    tags[new, TAG_PLACE], tags[new, TAG_LENGTH], tags[new, TAG_PLUGIN] = first, length, PLAIN
+        tags.letters[first + place] = data[at + place]
+    tags.slots[slot] = new
+    tags.known[new, TAG_PLACE], tags.known[new, TAG_LENGTH], tags.known[new, TAG_PLUGIN] = first, length, UNTOLD
     counts[TAGS] += 1
     counts[LETTERS] += length
     return new
 
 
-@_compiled
+@compiled_lean
 def _same(data, at, length, text):
     if length != len(text):
         return False
@@ -181,69 +232,94 @@ def _same(data, at, length, text):
     return True
 
 
-@_compiled
-def _plugin(data, at, end, scalars, vectors, hparams):
+@compiled_lean
+def _plugin(data, at, end, names):
     """What a SummaryMetadata's plugin makes of tensors; −1 where the message is in an unusual form."""
+    plugin = PLAIN
+    told = False
     while at < end:
-        key, at = _varint(data, at, end)
+        key = data[at]
+        begin, at = _span(data, at + 1, end)
         if at < 0:
             return -1
-        behind = _behind(data, at, end, key & np.uint64(7))
-        if behind < 0:
+        if key == 0x0A and not told:  # plugin_data
+            told = True
+            plugin = _plugin_named(data, begin, at, names)
+            if plugin < 0:
+                return -1
+        elif not (key == 0x12 or key == 0x1A) or not _is_ascii(data, begin, at):  # display_name, summary_description
             return -1
-        if key == np.uint64(0x0A):  # plugin_data
-            _, inner = _varint(data, at, behind)
-            while inner < behind:
-                name_key, inner = _varint(data, inner, behind)
-                if inner < 0:
-                    return -1
-                after = _behind(data, inner, behind, name_key & np.uint64(7))
-                if after < 0:
-                    return -1
-                if name_key == np.uint64(0x0A):  # plugin_name
-                    length, inner = _varint(data, inner, after)
-                    if length == np.uint64(0) or _same(data, inner, np.int64(length), scalars):
-                        return PLAIN
-                    if _same(data, inner, np.int64(length), hparams):
-                        return -1
-                    return VECTOR if _same(data, inner, np.int64(length), vectors) else OTHER
-                inner = after
-            return PLAIN
-        at = behind
-    return PLAIN
+    return plugin
 
 
-# Places in what is found of a value.
+@compiled_lean
+def _plugin_named(data, at, end, names):
+    """The same of a PluginData: its name counts, not its content."""
+    plugin = PLAIN
+    named = False
+    while at < end:
+        key = data[at]
+        begin, at = _span(data, at + 1, end)
+        if at < 0:
+            return -1
+        if key == 0x0A and not named:  # plugin_name
+            named = True
+            length = at - begin
+            if _same(data, begin, length, names.hparams) or not _is_ascii(data, begin, at):
+                return -1
+            if _same(data, begin, length, names.vectors):
+                plugin = VECTOR
+            elif length > 0 and not _same(data, begin, length, names.scalars):
+                plugin = OTHER
+        elif key != 0x12:  # content
+            return -1
+    return plugin
+
+
+# Where the parts of a value were found.
 _TAG, _TAG_LENGTH, _SIMPLE, _TENSOR, _TENSOR_END, _METADATA, _METADATA_END = range(7)
-_DTYPE, _PLACE, _LENGTH, _FIELD, _FOUND = range(7, 12)
+_DTYPE, _PLACE, _LENGTH, _FIELD = range(7, 11)
+# And of an event.
+_WALL_TIME, _STEP, _SUMMARY, _SUMMARY_END, _FOUND = range(11, 16)
 
 
-@_compiled
+@compiled_lean
+def _is_shape(data, at, end):
+    """Whether it is a TensorShapeProto in its usual form: sizes, nothing else."""
+    while at < end:
+        key = data[at]
+        begin, at = _span(data, at + 1, end)
+        if at < 0 or key != 0x12:  # dim
+            return False
+        if begin < at and (data[begin] != 0x08 or _varint(data, begin + 1, at)[1] != at):  # its size
+            return False
+    return True
+
+
+@compiled_lean
 def _tensor(data, at, end, found):
     """Find dtype, place and length of a TensorProto's numbers as bytes; false for an unusual form."""
     contents = 0
     found[_DTYPE] = 0
     while at < end:
-        key, at = _varint(data, at, end)
+        key, begin = data[at], at + 1
+        at = _behind(data, begin, end, key)
         if at < 0:
             return False
-        behind = _behind(data, at, end, key & np.uint64(7))
-        if behind < 0:
-            return False
-        if key == np.uint64(0x08):  # dtype
-            number, _ = _varint(data, at, end)
-            found[_DTYPE] = np.int64(number)
-        elif key == np.uint64(0x22) or key == np.uint64(0x2A) or key == np.uint64(0x32):
-            # tensor_content, packed float_val, packed double_val
-            length, found[_PLACE] = _varint(data, at, end)
-            found[_LENGTH], found[_FIELD] = np.int64(length), np.int64(key)
+        if key == 0x08:  # dtype
+            found[_DTYPE] = np.int64(_varint(data, begin, end)[0])
+        elif key == 0x22 or key == 0x2A or key == 0x32:  # tensor_content, packed float_val, packed double_val
+            found[_PLACE] = _span(data, begin, end)[0]
+            found[_LENGTH], found[_FIELD] = at - found[_PLACE], key
             contents += 1
-        elif key == np.uint64(0x2D) or key == np.uint64(0x31):  # one float_val, one double_val
-            found[_PLACE], found[_LENGTH], found[_FIELD] = at, behind - at, 0x2A if key == np.uint64(0x2D) else 0x32
+        elif key == 0x2D or key == 0x31:  # one float_val, one double_val
+            found[_PLACE], found[_LENGTH], found[_FIELD] = begin, at - begin, 0x2A if key == 0x2D else 0x32
             contents += 1
-        elif key != np.uint64(0x12) and key != np.uint64(0x18):  # shape, version_number
+        elif key == 0x12:  # tensor_shape
+            if not _is_shape(data, _span(data, begin, end)[0], at):
+                return False
+        elif key != 0x18:  # version_number
             return False
-        at = behind
     if contents != 1:
         return False
     if found[_DTYPE] == _DT_FLOAT:
@@ -251,198 +327,154 @@ def _tensor(data, at, end, found):
     return found[_DTYPE] == _DT_DOUBLE and found[_FIELD] != 0x2A and found[_LENGTH] % 8 == 0
 
 
-@_compiled
+@inlined
 def _value(data, at, end, found):
     """Find where the parts of a Summary.Value lie; false for an unusual form."""
     found[_TAG] = found[_SIMPLE] = found[_TENSOR] = found[_METADATA] = -1
     kinds = 0
     while at < end:
-        key, at = _varint(data, at, end)
+        key, begin = data[at], at + 1
+        at = _behind(data, begin, end, key)
         if at < 0:
             return False
-        behind = _behind(data, at, end, key & np.uint64(7))
-        if behind < 0:
-            return False
-        if key == np.uint64(0x0A):  # tag
-            length, found[_TAG] = _varint(data, at, end)
-            found[_TAG_LENGTH] = np.int64(length)
-        elif key == np.uint64(0x15):  # simple_value
-            found[_SIMPLE] = at
+        if key == 0x0A:  # tag
+            found[_TAG] = _span(data, begin, end)[0]
+            found[_TAG_LENGTH] = at - found[_TAG]
+        elif key == 0x15:  # simple_value
+            found[_SIMPLE] = begin
             kinds += 1
-        elif key == np.uint64(0x42):  # tensor
-            _, found[_TENSOR] = _varint(data, at, end)
-            found[_TENSOR_END] = behind
+        elif key == 0x42:  # tensor
+            found[_TENSOR], found[_TENSOR_END] = _span(data, begin, end)
             kinds += 1
-        elif key == np.uint64(0x4A) and found[_METADATA] < 0:  # metadata
-            _, found[_METADATA] = _varint(data, at, end)
-            found[_METADATA_END] = behind
-        elif key == np.uint64(0x22) or key == np.uint64(0x2A) or key == np.uint64(0x32):  # image, histogram, audio
+        elif key == 0x4A and found[_METADATA] < 0:  # metadata
+            found[_METADATA], found[_METADATA_END] = _span(data, begin, end)
+        elif key == 0x22 or key == 0x2A or key == 0x32:  # image, histogram, audio
             kinds += 1
         else:
             return False
-        at = behind
     if kinds > 1 or found[_TAG] < 0 or (kinds == 0 and found[_METADATA] >= 0):
         return False
     return found[_TENSOR] < 0 or _tensor(data, found[_TENSOR], found[_TENSOR_END], found)
 
 
-@_compiled
-def scan(
-    data, at, tables, scalars, vectors, hparams, letters, slots, tags, tag_of, steps, wall_times, values, rows, counts
-):
+@inlined
+def _summary_of(data, at, end, found):
+    """Find an event's wall time, step and summary; false for an unusual form."""
+    found[_WALL_TIME] = found[_SUMMARY] = found[_SUMMARY_END] = -1
+    found[_STEP] = 0
+    while at < end:
+        key, begin = data[at], at + 1
+        at = _behind(data, begin, end, key)
+        if at < 0:
+            return False
+        if key == 0x09:  # wall_time
+            found[_WALL_TIME] = begin
+        elif key == 0x10:  # step
+            found[_STEP] = np.int64(_varint(data, begin, end)[0])
+        elif key == 0x2A and found[_SUMMARY] < 0:  # summary
+            found[_SUMMARY], found[_SUMMARY_END] = _span(data, begin, end)
+        else:
+            return False
+    return True
+
+
+@inlined
+def _event(data, at, end, plugins, tags, room, counts, scratch):
+    """Take an event's values, all or none; returns DONE, or why none."""
+    found, bits, numbers, floats = scratch
+    if not _summary_of(data, at, end, found):
+        return ODD
+    wall_time, step, summary_end = 0.0, found[_STEP], found[_SUMMARY_END]
+    if found[_WALL_TIME] >= 0:
+        bits[0] = _double_word(data, found[_WALL_TIME])
+        wall_time = numbers[0]
+    n, m = counts[VALUES], counts[VECTORS]
+    at = found[_SUMMARY]
+    while at < summary_end:
+        key = data[at]
+        begin, at = _span(data, at + 1, summary_end)
+        if at < 0 or key != 0x0A or not _value(data, begin, at, found):
+            return ODD
+        tells = UNTOLD
+        if found[_METADATA] >= 0:
+            tells = _plugin(data, found[_METADATA], found[_METADATA_END], plugins)
+        if tells < 0 or not _is_ascii(data, found[_TAG], found[_TAG] + found[_TAG_LENGTH]):
+            return ODD
+        if found[_SIMPLE] < 0 and found[_TENSOR] < 0:
+            continue
+        if n >= len(room.values) or m >= len(room.rows):
+            return FULL
+        tag = tag_at(data, found[_TAG], found[_TAG_LENGTH], tags, counts)
+        if tag < 0:
+            return ODD if tag == _UNUSUAL else NO_ROOM
+        place, length = found[_SIMPLE], 4
+        if place < 0:
+            told = tags.known[tag, TAG_PLUGIN]
+            if tells not in (UNTOLD, told):  # for the first time, or another than before
+                return ODD
+            place, length = found[_PLACE], found[_LENGTH]
+            single = 4 if found[_DTYPE] == _DT_FLOAT else 8
+            if told == VECTOR:
+                if single == 8:
+                    return ODD
+                if length > 0:
+                    room.rows[m, ROW_TAG], room.rows[m, ROW_STEP] = tag, step
+                    room.rows[m, ROW_PLACE], room.rows[m, ROW_LENGTH] = place, length // 4
+                    m += 1
+                continue
+            if told == OTHER or length != single:
+                continue
+        room.tag_of[n], room.steps[n], room.wall_times[n] = tag, step, wall_time
+        bits[0] = _word(data, place) if length == 4 else _double_word(data, place)
+        room.values[n] = np.float64(floats[0]) if length == 4 else numbers[0]
+        n += 1
+    counts[VALUES], counts[VECTORS] = n, m
+    return DONE
+
+
+@compiled_lean
+def scan(data, at, tables, plugins, tags, room, counts, scratch):
     """Take records from `at` on until one needs a closer look or room runs out; returns its place, and why."""
     size = len(data)
-    found = np.zeros(_FOUND, np.int64)
-    bits = np.zeros(1, np.uint64)
-    doubles, floats = bits.view(np.float64), bits.view(np.float32)
-    n, m = counts[VALUES], counts[VECTORS]
     while at < size:
-        outcome = DONE
-        if size - at < 16:
-            outcome = TAIL
-            break
+        if size - at < FRAME:
+            return at, TAIL
         if _masked_crc(data, at, 8, tables) != _word(data, at + 8):
-            outcome = LENGTH_CRC
-            break
-        length = np.uint64(_word(data, at)) | np.uint64(_word(data, at + 4)) << np.uint64(32)
-        if length > np.uint64(size - at - 16):
-            outcome = TAIL
-            break
-        place = at + 12
-        end = place + np.int64(length)
-        if _masked_crc(data, place, end - place, tables) != _word(data, end):
+            return at, LENGTH_CRC
+        length = _double_word(data, at)
+        if length > np.uint64(size - at - FRAME):
+            return at, TAIL
+        end = at + HEADER + np.int64(length)
+        if _masked_crc(data, at + HEADER, end - at - HEADER, tables) == _word(data, end):
+            why = _event(data, at + HEADER, end, plugins, tags, room, counts, scratch)
+            if why != DONE:
+                return at, why
+            counts[EVENTS] += 1
+        else:
             counts[BAD_RECORDS] += 1
-            at = end + 4
-            continue
-        wall_time, step, summary, summary_end = 0.0, np.int64(0), np.int64(-1), np.int64(-1)
-        while place < end:
-            key, place = _varint(data, place, end)
-            if place < 0:
-                outcome = ODD
-                break
-            behind = _behind(data, place, end, key & np.uint64(7))
-            if behind < 0:
-                outcome = ODD
-                break
-            if key == np.uint64(0x09):  # wall_time
-                bits[0] = np.uint64(_word(data, place)) | np.uint64(_word(data, place + 4)) << np.uint64(32)
-                wall_time = doubles[0]
-            elif key == np.uint64(0x10):  # step
-                number, _ = _varint(data, place, end)
-                step = np.int64(number)
-            elif key == np.uint64(0x2A) and summary < 0:  # summary
-                _, summary = _varint(data, place, end)
-                summary_end = behind
-            else:
-                outcome = ODD
-                break
-            place = behind
-        place = summary
-        while outcome == DONE and 0 <= place < summary_end:
-            key, place = _varint(data, place, summary_end)
-            behind = _behind(data, place, summary_end, np.uint64(2)) if place >= 0 else -1
-            if behind < 0 or key != np.uint64(0x0A):  # value
-                outcome = ODD
-                break
-            _, place = _varint(data, place, summary_end)
-            if not _value(data, place, behind, found):
-                outcome = ODD
-                break
-            place = behind
-            if found[_SIMPLE] < 0 and found[_TENSOR] < 0:
-                continue
-            if n >= len(tag_of) or m >= len(rows):
-                outcome = FULL
-                break
-            tag = tag_at(data, found[_TAG], found[_TAG_LENGTH], letters, slots, tags, counts)
-            if tag < 0:
-                outcome = ODD if tag == _UNUSUAL else NO_ROOM
-                break
-            if found[_SIMPLE] >= 0:
-                bits[0] = np.uint64(_word(data, found[_SIMPLE]))
-                value = np.float64(floats[0])
-            else:
-                if found[_METADATA] >= 0:
-                    plugin = _plugin(data, found[_METADATA], found[_METADATA_END], scalars, vectors, hparams)
-                    if plugin < 0:
-                        outcome = ODD
-                        break
-                    tags[tag, TAG_PLUGIN] = plugin
-                single = 4 if found[_DTYPE] == _DT_FLOAT else 8
-                if tags[tag, TAG_PLUGIN] == VECTOR:
-                    if single == 8:
-                        outcome = ODD
-                        break
-                    if found[_LENGTH] == 0:
-                        continue
-                    rows[m, ROW_TAG], rows[m, ROW_STEP] = tag, step
-                    rows[m, ROW_PLACE], rows[m, ROW_LENGTH] = found[_PLACE], found[_LENGTH] // 4
-                    m += 1
-                    continue
-                if tags[tag, TAG_PLUGIN] == OTHER or found[_LENGTH] != single:
-                    continue
-                bits[0] = np.uint64(_word(data, found[_PLACE]))
-                if single == 8:
-                    bits[0] |= np.uint64(_word(data, found[_PLACE] + 4)) << np.uint64(32)
-                    value = doubles[0]
-                else:
-                    value = np.float64(floats[0])
-            tag_of[n], steps[n], wall_times[n], values[n] = tag, step, wall_time, value
-            n += 1
-        if outcome != DONE:
-            break
-        counts[VALUES], counts[VECTORS] = n, m
-        counts[EVENTS] += 1
-        at = end + 4
-    else:
-        outcome = DONE
-    return at, outcome
+        at = end + FOOTER
+    return at, DONE
 
 
-@_compiled
+@compiled_lean
 def new_tag(tags, counts):
     """The number of a new tag that no slot leads to; −1 without room."""
     new = counts[TAGS]
-    if new >= len(tags):
+    if new >= len(tags.known):
         return -1
-    tags[new, TAG_PLACE], tags[new, TAG_LENGTH], tags[new, TAG_PLUGIN] = -1, 0, PLAIN
+    tags.known[new, TAG_PLACE], tags.known[new, TAG_LENGTH], tags.known[new, TAG_PLUGIN] = -1, 0, UNTOLD
     counts[TAGS] += 1
     return new
 
 
-@_compiled
-def find_slots(letters, slots, tags, count):
+@compiled_lean
+def find_slots(tags, counts):
     """Put the tags into a new table of slots, which has more."""
-    mask = np.uint64(len(slots) - 1)
-    for tag in range(count):
-        if tags[tag, TAG_PLACE] < 0:  # never in the usual form
+    mask = np.uint64(len(tags.slots) - 1)
+    for tag in range(counts[TAGS]):
+        if tags.known[tag, TAG_PLACE] < 0:  # never in the usual form
             continue
-        slot = _hash(letters, tags[tag, TAG_PLACE], tags[tag, TAG_LENGTH]) & mask
-        while slots[slot] >= 0:
+        slot = _hash(tags.letters, tags.known[tag, TAG_PLACE], tags.known[tag, TAG_LENGTH], counts[SEED]) & mask
+        while tags.slots[slot] >= 0:
             slot = (slot + np.uint64(1)) & mask
-        slots[slot] = tag
-
-
-@_compiled
-def by_tag(tag_of, tags, steps, wall_times, values):
-    """The columns sorted by tag, each tag's in their order, and where in them each tag begins."""
-    starts = np.zeros(tags + 1, np.int64)
-    for tag in tag_of:
-        starts[tag + 1] += 1
-    starts = np.cumsum(starts)
-    ends = starts[:-1].copy()
-    sorted_steps, sorted_times, sorted_values = np.empty_like(steps), np.empty_like(wall_times), np.empty_like(values)
-    for row in range(len(tag_of)):
-        place = ends[tag_of[row]]
-        ends[tag_of[row]] += 1
-        sorted_steps[place], sorted_times[place], sorted_values[place] = steps[row], wall_times[row], values[row]
-    return starts, sorted_steps, sorted_times, sorted_values
-
-
-@_compiled
-def gathered(data, places, length):
-    """The vectors of `length` float32 numbers that stand at these places, of shape (places, length)."""
-    content = np.empty((len(places), 4 * length), np.uint8)
-    for row in range(len(places)):
-        content[row] = data[places[row] : places[row] + 4 * length]
-    return content.view(np.float32)
+        tags.slots[slot] = tag

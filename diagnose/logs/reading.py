@@ -71,6 +71,7 @@ class EventReader:
         self.offset = 0
         self.damage = Damage()
         self.plugins: dict[str, str] = {}  # of tags whose values said theirs; later values need not
+        self.newly_told: list[str] = []  # tags whose plugin was told, or changed; read and emptied by the bulk reader
         self._name = name
         self._unparsed = 0
         self._bulk: BulkReader | None = None
@@ -130,7 +131,7 @@ class EventReader:
         if not value.HasField("tensor"):
             return None  # an image, a histogram, audio: nothing that a curve could be drawn from
         if value.HasField("metadata"):
-            self.plugins[tag] = value.metadata.plugin_data.plugin_name
+            self._learn_plugin(tag, value.metadata.plugin_data.plugin_name)
         plugin = self.plugins.get(tag, "")
         if is_text(value.tensor):
             strings = value.tensor.string_val if plugin == layout.TEXT_PLUGIN else ()
@@ -140,6 +141,11 @@ class EventReader:
             return Vector(tag, step, numbers.astype(np.float32)) if numbers.size else None
         alone = numbers.size == 1 and plugin in PLAIN_PLUGINS
         return Scalar(tag, step, wall_time, float(numbers[0])) if alone else None
+
+    def _learn_plugin(self, tag: str, plugin: str) -> None:
+        if self.plugins.get(tag) != plugin:
+            self.plugins[tag] = plugin
+            self.newly_told.append(tag)
 
 
 def add(item: Item, data: EventData) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -55,13 +57,13 @@ class Damage:
             notes.append(f"{name}: the last record is incomplete; the run may still be writing it.")
         return notes
 
-    def ended_at(self, content: bytes, *, framing_broken: bool) -> None:
+    def ended_at(self, content: bytes | NDArray[np.uint8], *, framing_broken: bool) -> None:
         """Reading stopped before `content`, of which there may be nothing."""
         self.lost_bytes = len(content) if framing_broken else 0
         self.incomplete_bytes = 0 if framing_broken else len(content)
         self.missing_bytes = 0
         if self.incomplete_bytes >= _HEADER.size:
-            self.missing_bytes = FRAME_BYTES + int(_HEADER.unpack_from(content)[0]) - len(content)
+            self.missing_bytes = FRAME_BYTES + int(_HEADER.unpack(bytes(content[: _HEADER.size]))[0]) - len(content)
 
 
 class Record(NamedTuple):

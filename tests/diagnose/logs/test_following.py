@@ -114,12 +114,36 @@ def test_a_new_file_is_found(growing, tmp_path):
     assert steps_of(followed.refresh()) == list(range(7))
 
 
-def test_a_record_longer_than_what_is_read_at_a_time(tmp_path, monkeypatch):
+def test_a_record_longer_than_what_is_read_at_a_time_is_passed_over_and_told(tmp_path, monkeypatch):
+    for part, steps in (("1", range(3)), ("2", range(3, 6))):
+        with EventFile(tmp_path / part) as file:
+            write(file, steps)
+    first, second = (next((tmp_path / part).iterdir()).read_bytes() for part in "12")
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(first + framed(b"x" * 10_000) + second)
+    monkeypatch.setattr(following, "WINDOW", 1000)
+    run = diagnose.load(path)
+    assert steps_of(run) == list(range(6))
+    assert "1 record(s) too long" in run.notes[0]
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_ends_where_it_ends(tmp_path, monkeypatch):
     with EventFile(tmp_path) as file:
-        for step in range(3):
-            file.write_step(step, 0.0, [], {"layers/x": np.full(1000, step, "f4")})
-    monkeypatch.setattr(following, "WINDOW", 100)
-    assert diagnose.load(tmp_path).layer_signals["layers/x"].values.shape == (3, 1000)
+        write(file, range(3))
+    whole = LocalFile.identity
+    monkeypatch.setattr(LocalFile, "identity", lambda at: whole(at)._replace(size=10**9))
+    assert steps_of(diagnose.load(tmp_path)) == [0, 1, 2]
+
+
+def test_a_file_that_is_written_anew_in_its_place_is_read_again(growing):
+    file, followed = growing
+    followed.refresh()
+    content = file.path.read_bytes()
+    with EventFile(file.path.parent / "other") as other:
+        write(other, [0, *range(6, 10)])
+    assert other.path.stat().st_size == len(content)
+    file.path.write_bytes(other.path.read_bytes())
+    assert steps_of(followed.refresh()) == [0, *range(6, 10)]
 
 
 def test_a_length_beyond_the_files_end_is_not_made_room_for(tmp_path, monkeypatch):
