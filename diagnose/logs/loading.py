@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 from diagnose.errors import NoRunError
@@ -14,7 +16,7 @@ from diagnose.logs.discovery import event_files_of
 from diagnose.logs.epochs import placed
 from diagnose.logs.following import FollowedFile, FollowedTable
 from diagnose.logs.foreign import foreign_log_of, is_foreign
-from diagnose.logs.merging import merged
+from diagnose.logs.merging import merged, side_by_side
 from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
 from diagnose.logs.storage import LocalFile
@@ -58,7 +60,10 @@ class FollowedRun:
         return self._run
 
     def _as_run(self) -> Run:
-        data = merged([_with_split(split, file.data) for (split, _), file in self._files.items()])
+        data = side_by_side(
+            _with_split(split, merged([self._files[key].data for key in keys]))
+            for (split, _), keys in groupby(self._files, key=lambda key: (key[0], key[1].parent))
+        )
         if not data.events:
             raise NoRunError(f"{self._path} holds no event: its files are empty or not TensorBoard event files.")
         lengths = {tag: len(column) for tag, column in data.scalars.items()}
@@ -103,7 +108,9 @@ def _with_split(split: str, data: EventData) -> EventData:
     if not split:
         return data
     scalars = {f"{split}/{tag}": column for tag, column in data.scalars.items()}
-    return EventData(scalars, data.vectors, data.texts, data.config, data.notes, data.events, data.restarts)
+    # Vectors have no names of other writers: those of the training are the run's.
+    vectors = data.vectors if split == "train" else {f"{split}/{tag}": rows for tag, rows in data.vectors.items()}
+    return replace(data, scalars=scalars, vectors=vectors)
 
 
 def _dropped(data: EventData) -> list[str]:

@@ -1,8 +1,12 @@
-"""Several files of one run as one: after a restart the later file counts from where it begins."""
+"""Several files of one run as one: after a restart the later file counts from where it begins.
+
+A restart concerns the files of its own folder: an evaluation that begins makes no step of the training void.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +14,7 @@ from diagnose.logs.columns import Column, EventData, VectorColumn, restarted
 
 
 def merged(files: Sequence[EventData]) -> EventData:
-    """All files' data as one, the files in the order in which they were written; nothing is copied of a single one."""
+    """A folder's files as one, in the order in which they were written; nothing is copied of a single one."""
     if len(files) == 1:
         return files[0]
     whole = EventData()
@@ -28,6 +32,14 @@ def merged(files: Sequence[EventData]) -> EventData:
         whole.events += data.events
     whole.notes += [restarted(step, count) for step, count in sorted(left_out.items())]
     return whole
+
+
+def side_by_side(folders: Iterable[EventData]) -> EventData:
+    """Several folders' data as one: a tag that two of them have goes on where the other ends."""
+    first, *others = folders
+    if not others:
+        return first
+    return merged([replace(data, restarts=[]) for data in (first, *others)])
 
 
 def _joined(earlier: Column | None, later: Column, left_out: dict[int, int]) -> Column:

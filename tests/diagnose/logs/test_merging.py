@@ -10,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 import diagnose
 from diagnose.logs.columns import Column, EventData
 from diagnose.logs.merging import merged
+from diagnose.logs.writing import EventFile
 
 
 def data_of(steps, start=0.0, tag="loss/train", offset=0.0):
@@ -54,6 +55,25 @@ def test_torchs_purge_step_voids_what_came_before_it(tmp_path):
     assert run.scalars["only before"].steps[-1] == 499
     assert not diagnose.examine(run).findings or all(f.id != "nan_loss" for f in diagnose.examine(run).findings)
     assert any("started again" in note for note in run.notes)
+
+
+def test_an_evaluation_that_begins_anew_makes_no_step_of_the_training_void(tmp_path):
+    with SummaryWriter(tmp_path / "train") as writer:
+        for step in range(100):
+            writer.add_scalar("loss", 1.0, step)
+    with SummaryWriter(tmp_path / "eval", purge_step=0) as writer:
+        writer.add_scalar("loss", 2.0, 50)
+    run = diagnose.load(tmp_path)
+    assert {tag: len(series) for tag, series in run.scalars.items()} == {"loss/train": 100, "loss/validation": 1}
+    assert not run.notes
+
+
+def test_per_layer_values_of_an_evaluation_are_not_those_of_the_training(tmp_path):
+    for split, steps in (("train", range(100)), ("validation", range(3))):
+        with EventFile(tmp_path / split) as file:
+            for step in steps:
+                file.write_step(step, 1.7e9 + step, [("loss", 1.0)], {"layers/grad_norm": np.ones(2, "f4")})
+    assert len(diagnose.load(tmp_path).layer_signals["layers/grad_norm"]) == 100
 
 
 def test_hparams_of_tensorboards_plugin_are_the_runs_config(tmp_path):
