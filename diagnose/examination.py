@@ -59,4 +59,5 @@ def _missing(run: Run, name: str) -> bool:
 def _no_loss(run: Run) -> str:
     shown = ", ".join(run.unmapped[:5]) + (" …" if len(run.unmapped) > 5 else "")
     holds = f"it holds {len(run.unmapped)} other scalar(s): {shown}" if run.unmapped else "it holds no scalar at all"
-    return f"No loss in {run.path}: looked for names such as loss/train, train_loss or val_loss; {holds}."
+    told = f"No loss in {run.path}: looked for names such as loss/train, train_loss or val_loss; {holds}."
+    return " ".join([told, *run.notes[:3]])  # several runs side by side, for one

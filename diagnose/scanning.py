@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -14,14 +15,15 @@ import joblib
 from diagnose.errors import DiagnoseError, InvalidArgumentError
 from diagnose.examination import examine
 from diagnose.findings import Severity
-from diagnose.logs.discovery import find_runs
+from diagnose.logs.discovery import runs_and_unlisted
 from diagnose.logs.printable import printable
-from diagnose.logs.verdicts import Verdicts
+from diagnose.logs.verdicts import Verdicts, state_of
 from diagnose.prescriptions.doses import current_lr
 
 Engine = Literal["local", "dask", "ray"]
 TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: a half is no chance
 AT_A_TIME: Final = 200  # runs, where a backend gives them all together
+KILLED: Final = "Its examination ended the process, as happens where memory is short."
 FEWEST: Final = 5  # ill runs of which something is said in common
 
 
@@ -72,33 +74,80 @@ def scan(
     `jobs` processes work on this machine (−1 for all cores), or an existing cluster: `engine` "dask" uses the
     current `distributed.Client`, "ray" the running Ray. Raises `InvalidArgumentError` where that is not there.
     """
-    left: list[str] = []
+    left: dict[str, str] = {}  # path -> its state before anyone looks at it: it may be growing
     for path in paths:
-        known = verdicts.remembered(path) if verdicts is not None else None
+        state = state_of(path) if verdicts is not None else ""
+        known = _known(path, verdicts.remembered(state)) if verdicts is not None else None
         if known is not None:
-            yield Verdict(**known)
+            yield known
         else:
-            left.append(path)
+            left[path] = state
     with _engine(engine):
-        for verdict in _examined(left, jobs, engine):
+        for verdict in _examined(list(left), jobs, engine):
             if verdicts is not None and verdict.health != "unreadable":
-                verdicts.remember(verdict.run, vars(verdict))
+                verdicts.remember(left[verdict.run], vars(verdict))
             yield verdict
 
 
+def _known(path: str, found: Mapping[str, Any] | None) -> Verdict | None:
+    try:
+        return Verdict(**{**found, "run": path}) if found is not None else None
+    except TypeError:  # kept by a version that said other things
+        return None
+
+
 def _examined(paths: Sequence[str], jobs: int, engine: Engine) -> Iterator[Verdict]:
-    if engine != "ray":
-        work = joblib.Parallel(n_jobs=jobs if engine == "local" else -1, return_as="generator_unordered")
-        yield from work(joblib.delayed(verdict_of)(path) for path in paths)
-        return
-    work = joblib.Parallel(n_jobs=-1)  # Ray's backend gives nothing before all of it is done
-    for start in range(0, len(paths), AT_A_TIME):
-        yield from work(joblib.delayed(verdict_of)(path) for path in paths[start : start + AT_A_TIME])
+    if engine == "local":
+        yield from _examined_here(paths, jobs)
+    elif engine == "dask":
+        yield from joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(map(_examination, paths))
+    else:
+        work = joblib.Parallel(n_jobs=-1)  # Ray's backend gives nothing before all of it is done
+        for start in range(0, len(paths), AT_A_TIME):
+            yield from work(map(_examination, paths[start : start + AT_A_TIME]))
+
+
+def _examined_here(paths: Sequence[str], jobs: int) -> Iterator[Verdict]:
+    """Each run's verdict. Where a process is killed, those that were under way are examined again, one at a time."""
+    left = dict.fromkeys(paths)
+    while left:
+        under_way: dict[str, None] = {}
+
+        def begun(under_way: dict[str, None] = under_way) -> Iterator[Any]:
+            for path in list(left):
+                under_way[path] = None
+                yield _examination(path)
+
+        try:
+            for verdict in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(begun()):
+                del left[verdict.run], under_way[verdict.run]
+                yield verdict
+        except BrokenProcessPool:
+            for path in list(under_way):
+                del left[path]
+                yield _examined_alone(path)
+
+
+def _examined_alone(path: str) -> Verdict:
+    """The verdict on one run, from a process that does nothing else: if that is killed, it was this run's doing."""
+    try:
+        verdict: Verdict = joblib.Parallel(n_jobs=2)([_examination(path)])[0]
+    except BrokenProcessPool:
+        return Verdict(path, "unreadable", error=KILLED)
+    return verdict
+
+
+def _examination(path: str) -> Any:
+    return joblib.delayed(verdict_of)(path)
 
 
 def runs_below(root: str) -> list[str]:
-    """All runs below `root`; raises `NoRunError` where that is no directory."""
-    return list(find_runs(root))
+    """All runs below `root`, and the folders that cannot be listed: each is said to be unreadable.
+
+    Raises `NoRunError` where `root` is no directory.
+    """
+    runs, unlisted = runs_and_unlisted(root)
+    return [*runs, *unlisted]
 
 
 def in_common(verdicts: Iterable[Verdict]) -> Iterator[str]:

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from diagnose.logs.links import leads_out
+from diagnose.logs.plain import plain
 from diagnose.logs.printable import printable
+from diagnose.logs.safe_yaml import read_yaml
 
 NAMES: Final = (
     "hparams.yaml", "hparams.yml", "hparams.json", "config.yaml", "config.yml", "config.json", "args.yaml",
     "args.json", "params.json", ".hydra/config.yaml",
 )  # fmt: skip
-LONGEST: Final = 1_000_000  # bytes: settings are short
+LONGEST: Final = 300_000  # bytes: settings are short, and YAML is read slowly
 DEEPEST: Final = 4  # nested settings are taken up to here, `optim.lr` as well as `lr`
 
 
@@ -26,26 +29,19 @@ def config_beside(run: Path) -> tuple[dict[str, Any], list[str]]:
     for name in NAMES:
         path = run / name
         try:
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > LONGEST:  # links may lead anywhere
+            if not path.is_file() or leads_out(path, run):
                 continue
-            told = _parsed(path.read_text(encoding="utf-8", errors="replace"), path.suffix)
+            if path.stat().st_size > LONGEST:
+                notes.append(f"{name} was left out: longer than {LONGEST:,} bytes, it is hardly a file of settings.")
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
+            told = json.loads(text) if path.suffix == ".json" else read_yaml(text)
         except (OSError, ValueError, RecursionError) as error:
-            notes.append(f"{name} was left out: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            notes.append(f"{name} was left out: {(str(error).splitlines() or [type(error).__name__])[0]}")
             continue
         if isinstance(told, dict):
-            return _flat(printable(told)), notes
+            return _flat(printable(plain(told))), notes
     return {}, notes
-
-
-def _parsed(text: str, suffix: str) -> Any:
-    if suffix == ".json":
-        return json.loads(text)
-    import yaml
-
-    try:
-        return yaml.safe_load(text)  # never executes what a file asks for
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,18 +19,41 @@ def find_runs(root: str | os.PathLike[str]) -> Iterator[str]:
 
     A run is a directory with event files, or one whose sub-folders `train` and `validation` hold them, or one
     with a log of another kind (`diagnose/logs/foreign.py`).
-    Raises `NoRunError` where `root` is no directory.
+    A folder that cannot be listed is passed over. Raises `NoRunError` where `root` is no directory.
     """
-    if not Path(root).is_dir():
-        raise NoRunError(f"No folder at {os.fspath(root)}: expected a directory that holds runs.")
-    yield from map(str, _runs_below(Path(root)))
+    yield from map(str, _runs_below(_folder_at(root), []))
 
 
-def _runs_below(folder: Path) -> Iterator[Path]:
+def runs_and_unlisted(root: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """The runs as `find_runs` tells them, and the folders that could not be listed; raises as that does."""
+    unlisted: list[Path] = []
+    runs = list(map(str, _runs_below(_folder_at(root), unlisted)))
+    return runs, list(map(str, unlisted))
+
+
+def why_unlisted(folder: Path) -> str:
+    """Why the folder cannot be listed, "" where it can."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
+
+
+def _folder_at(root: str | os.PathLike[str]) -> Path:
+    try:
+        if Path(root).is_dir():
+            return Path(root)
+    except OSError as error:
+        raise NoRunError(f"{os.fspath(root)} cannot be looked at ({error.strerror}).") from error
+    raise NoRunError(f"No folder at {os.fspath(root)}: expected a directory that holds runs.")
+
+
+def _runs_below(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
     left = [folder]  # a stack, not a recursion: folders may be nested deeper than Python allows calls
     while left:
         folder = left.pop()
-        event_files, subfolders = _listing(folder)
+        event_files, subfolders = _listing(folder, unlisted)
         splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(folder / name)[0]]
         foreign = None if event_files or splits else foreign_log_of(folder)
         if event_files or splits or foreign is not None:
@@ -40,11 +63,13 @@ def _runs_below(folder: Path) -> Iterator[Path]:
             left += reversed([folder / name for name in within])
 
 
-def _listing(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the event files and of the real sub-folders; nothing where the folder cannot be listed."""
+def _listing(folder: Path, unlisted: list[Path] | None = None) -> tuple[list[str], list[str]]:
+    """Names of the event files and of the real sub-folders; where it cannot be listed, `unlisted` grows."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
+        if unlisted is not None:
+            unlisted.append(folder)
         return [], []
     files = [e.name for e in entries if layout.FILE_MARK in e.name and _is_file(e)]
     # Links are not followed: a folder that holds itself by a link would never end.

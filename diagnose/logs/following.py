@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from diagnose.logs.columns import EventData
-from diagnose.logs.foreign import read_foreign
 from diagnose.logs.reading import EventReader
 from diagnose.logs.storage import File, Identity
 
@@ -80,26 +77,3 @@ class FollowedFile:
                 self._reader.skip(end + missing - begin)
         if self._reader.damage.lost_bytes:
             self._reader.damage.lost_bytes = size - self._reader.offset
-
-
-class FollowedTable:
-    """A log of another kind: read as a whole when it has changed."""
-
-    def __init__(self, path: Path) -> None:
-        self.data = EventData()
-        self.notes: list[str] = []
-        self._path = path
-        self._state: object = None
-
-    def read_on(self) -> bool:
-        """Read it again where it has changed; returns whether it has. Raises `NoRunError` where it holds no curve."""
-        state = [_state(path) for path in (self._path, *sorted(self._path.rglob("*")))]
-        if state == self._state:
-            return False
-        self.data, self._state = read_foreign(self._path), state
-        return True
-
-
-def _state(path: Path) -> tuple[str, int, int]:
-    status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns

@@ -12,9 +12,10 @@ from diagnose.errors import NoRunError
 from diagnose.logs import layout, names, setup_text
 from diagnose.logs.columns import EventData
 from diagnose.logs.config_files import config_beside
-from diagnose.logs.discovery import event_files_of
+from diagnose.logs.discovery import event_files_of, why_unlisted
 from diagnose.logs.epochs import placed
-from diagnose.logs.following import FollowedFile, FollowedTable
+from diagnose.logs.followed_table import FollowedTable
+from diagnose.logs.following import FollowedFile
 from diagnose.logs.foreign import foreign_log_of, is_foreign
 from diagnose.logs.merging import merged, side_by_side
 from diagnose.logs.own_names import own_names
@@ -86,13 +87,19 @@ class FollowedRun:
 
 
 def _files_at(place: Path) -> list[tuple[str, Path]]:
-    if place.is_file():
+    try:
+        is_file, is_folder = place.is_file(), place.is_dir()
+    except OSError as error:
+        raise NoRunError(f"{place} cannot be looked at ({error.strerror}).") from error
+    if is_file:
         return [("", place)]
-    if not place.is_dir():
+    if not is_folder:
         raise NoRunError(f"Nothing at {place}: expected a run's directory or an event file.")
     files = event_files_of(place)
     foreign = None if files else foreign_log_of(place)
     if not files and foreign is None:
+        if why := why_unlisted(place):
+            raise NoRunError(f"{place} cannot be listed ({why}).")
         raise NoRunError(f"No event file in {place}: looked for names that contain “{layout.FILE_MARK}”.")
     return files or [("", foreign or place)]
 

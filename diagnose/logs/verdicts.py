@@ -6,14 +6,18 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import diagnose
+from diagnose.logs import config_files
 from diagnose.logs.discovery import files_of
+from diagnose.logs.own_names import files_of_names
 
 NAME = "verdicts.sqlite"
+PATIENCE = 5  # seconds that another scan may be writing
 
 
 def cache_folder() -> Path:
@@ -25,58 +29,83 @@ def cache_folder() -> Path:
 
 
 class Verdicts:
-    """A table from a run's files, by name, size and time of change, to what was found. Never beside the logs.
+    """A table from the files of a run, by name, size and time of change, to what was found. Never beside the logs.
 
     Where it cannot be kept, nothing is remembered. A file of it that is damaged is begun anew.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._table: sqlite3.Connection | None = None
-        path = (folder or cache_folder()) / NAME
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._table = _opened(path)
-        except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)
-            self._table = _opened(path)
-        except OSError:
+            self._path = (folder or cache_folder()) / NAME
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # or nobody's home is known
             return
+        with self._whatever_happens():
+            self._table = _opened(self._path)
 
-    def remembered(self, path: str) -> Mapping[str, Any] | None:
-        """What was found of the run as its files are now, None where that is not known."""
-        if self._table is None:
+    def remembered(self, state: str) -> Mapping[str, Any] | None:
+        """What was found of a run in that state (`state_of`), None where that is not known."""
+        row = None
+        with self._whatever_happens():
+            if self._table is not None:
+                row = self._table.execute("SELECT found FROM verdicts WHERE files = ?", (state,)).fetchone()
+        try:
+            found = json.loads(row[0]) if row else None
+        except (ValueError, TypeError):
             return None
-        row = self._table.execute("SELECT found FROM verdicts WHERE files = ?", (_files(path),)).fetchone()
-        return {**json.loads(row[0]), "run": path} if row else None
+        return found if isinstance(found, dict) else None
 
-    def remember(self, path: str, found: Mapping[str, Any]) -> None:
-        """Keep what was found of the run as its files are now."""
-        if self._table is not None:
-            with self._table:
-                told = _files(path), json.dumps(dict(found))
-                self._table.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", told)
+    def remember(self, state: str, found: Mapping[str, Any]) -> None:
+        """Keep what was found of a run in that state, which it was in before it was looked at."""
+        with self._whatever_happens():
+            if self._table is not None:
+                with self._table:
+                    told = state, json.dumps(dict(found))
+                    self._table.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", told)
 
     def close(self) -> None:
         """Keep it for the next time."""
         if self._table is not None:
             self._table.close()
+            self._table = None
+
+    @contextmanager
+    def _whatever_happens(self) -> Iterator[None]:
+        """A table that cannot be used is left alone, one that is damaged is begun anew: a scan goes on without it."""
+        try:
+            yield
+        except sqlite3.OperationalError:  # locked, not writable, no disk left
+            self.close()
+        except sqlite3.DatabaseError:
+            self.close()
+            with suppress(OSError, sqlite3.DatabaseError):
+                self._path.unlink(missing_ok=True)
+                self._table = _opened(self._path)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    table = sqlite3.connect(path, timeout=30)
-    with table:
-        table.execute("CREATE TABLE IF NOT EXISTS verdicts (files TEXT PRIMARY KEY, found TEXT)")
-    return table
-
-
-def _files(path: str) -> str:
-    """The run's files as they are, and the version that examined them, as one key."""
+def state_of(path: str) -> str:
+    """All that a verdict on the run follows from, as it is now, and the version that examines it, as one key."""
     place = Path(path)
+    folder = place if place.is_dir() else place.parent
+    read = files_of(place) if place.is_dir() else [place]
+    beside = [folder / name for name in config_files.NAMES]
     states = []
-    for file in files_of(place) if place.is_dir() else [place]:
+    for file in (*read, *beside, *files_of_names(place)):
         try:
             status = file.stat()
         except OSError:
             continue
         states.append((str(file.absolute()), status.st_size, status.st_mtime_ns, status.st_ino))
     return hashlib.sha256(repr((diagnose.__version__, states)).encode()).hexdigest()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    table = sqlite3.connect(path, timeout=PATIENCE)
+    try:
+        with table:
+            table.execute("CREATE TABLE IF NOT EXISTS verdicts (files TEXT PRIMARY KEY, found TEXT)")
+    except sqlite3.DatabaseError:
+        table.close()
+        raise
+    return table

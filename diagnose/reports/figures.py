@@ -233,8 +233,11 @@ def thinned(series: Series, most: int = MOST_POINTS) -> Series:
     whole = len(series) // share * share
     blocks = series.values[:whole].reshape(-1, share)
     starts = np.arange(len(blocks)) * share
-    kept = [starts + blocks.argmin(axis=1), starts + blocks.argmax(axis=1), np.arange(whole, len(series))[-2:], [0]]
-    order = np.unique(np.concatenate([*kept, [len(series) - 1]]).astype(int))
+    kept = [starts + blocks.argmin(axis=1), starts + blocks.argmax(axis=1), [0, len(series) - 1]]
+    if whole < len(series):  # the rest is a shorter share of its own
+        rest = series.values[whole:]
+        kept.append([whole + rest.argmin(), whole + rest.argmax()])
+    order = np.unique(np.concatenate(kept).astype(int))
     return Series(series.steps[order], series.values[order], series.wall_times[order])
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from diagnose import scanning
 from diagnose.cli import main
@@ -70,6 +72,65 @@ def test_several_processes_find_the_same(folder):
     paths = runs_below(str(folder))
     by_run = [sorted(scan(paths, None, jobs=jobs), key=lambda verdict: verdict.run) for jobs in (1, 2)]
     assert by_run[0] == by_run[1]
+
+
+LETHAL = """
+import os, signal, sys
+from diagnose import scanning
+
+def deadly(path, examine=scanning.examine):
+    if os.path.basename(path).startswith("ill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return examine(path)
+
+scanning.examine = deadly
+"""
+
+
+@pytest.fixture
+def lethal(tmp_path, monkeypatch):
+    """In every process that is started from here, the examination of the ill runs is killed, as where memory is short.
+
+    By a file that Python reads at its start: the processes of a scan share nothing else with this one.
+    """
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "sitecustomize.py").write_text(LETHAL)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'start'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    get_reusable_executor().shutdown(wait=True)  # its processes were started before
+    yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+def test_a_run_that_kills_its_process_is_told_and_the_others_go_on(folder, lethal):
+    verdicts = {Path(verdict.run).name: verdict for verdict in scan(runs_below(str(folder)), None, jobs=3)}
+    killed = [name for name, verdict in verdicts.items() if "ended the process" in verdict.error]
+    assert len(verdicts) == 10 and sorted(killed) == ["ill0", "ill1", "ill2"]
+    assert {verdicts[name].health for name in killed} == {"unreadable"}
+    assert [verdicts[f"well{number}"].health for number in range(6)] == ["healthy"] * 6
+    assert "holds no event" in verdicts["broken"].error
+
+
+NASTY = [
+    "[red]a[/]",
+    "<script>alert(1)<",
+    "a\x1b[31mred\x07",
+    "\u202egnp",
+    '"><img src=x onerror=alert(1)>',
+    "=1+1",
+    "a\nb",
+]
+
+
+@pytest.mark.parametrize("style", ["table", "jsonl", "csv"])
+def test_names_of_folders_are_printed_as_they_are_and_obeyed_by_nothing(tmp_path, style, capsys):
+    for name in NASTY:
+        write(tmp_path / "runs" / name, FALLING)
+        with EventFile(tmp_path / "runs" / name / "other") as file:
+            file.write_step(1, 0.0, [(name, 1.0)], {})  # no loss: the tag stands in the error
+    assert main(["scan", str(tmp_path / "runs"), "--jobs", "1", "--no-cache", "--format", style]) == 0
+    told = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in told)
+    assert "[red]a[/]" in told and "<script>alert(1)<" in told.replace("\n", "")
 
 
 def test_what_runs_have_in_common_is_said_with_numbers():

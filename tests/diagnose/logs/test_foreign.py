@@ -77,6 +77,48 @@ def test_a_wandb_export_leaves_the_spreads_out(tmp_path):
     assert train(diagnose.load(tmp_path)) == ([0, 5], [2.0, 1.0])
 
 
+def test_a_wandb_export_of_several_runs_asks_which_one_is_meant(tmp_path):
+    """As W&B writes it: a column for each run and metric, with its spread, and empty where a run did not log."""
+    metrics = [f"{run} - {metric}{spread}" for run in ("calm-sun-1", "red-sea-2")
+               for metric in ("train/loss", "_step") for spread in ("", "__MIN", "__MAX")]  # fmt: skip
+    path = tmp_path / "wandb_export.csv"
+    pd.DataFrame({name: [2.0 + len(name), 1.0] for name in ("Step", *metrics)}).to_csv(path, index=False, quoting=1)
+    with pytest.raises(diagnose.NoRunError, match="2 runs side by side: “calm-sun-1”, “red-sea-2”"):
+        diagnose.examine(path)
+    run = diagnose.load(path, names={"red-sea-2 - train/loss": "loss/train"})
+    assert train(run)[1] == [1.0, 24.0]
+    (tmp_path / "diagnose.toml").write_text("[names]\n'calm-sun-1 - train/loss' = 'loss/train'\n")
+    assert diagnose.examine(tmp_path).run.scalars["loss/train"].values.tolist() == [1.0, 25.0]
+
+
+def test_curves_that_a_user_has_named_with_a_dash_are_no_runs(tmp_path):
+    (tmp_path / "a.csv").write_text("step,train - loss,val - loss\n1,2,3\n2,1,2\n")
+    run = diagnose.load(tmp_path / "a.csv")
+    assert train(run) == ([1, 2], [2, 1]) and run.scalars["loss/validation"].values.tolist() == [3, 2]
+    assert not run.notes
+
+
+def test_a_table_with_one_value_in_a_row_is_a_curve_for_each_key(tmp_path):
+    """As MLflow exports the history of metrics."""
+    rows = ["run_id,key,value,step,timestamp"]
+    for step in range(3):
+        rows += [f"abc,train_loss,{3 - step},{step},{1_700_000_000_000 + step * 1000}", f"abc,val_loss,2,{step},0"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows))
+    run = diagnose.load(tmp_path)
+    assert train(run) == ([0, 1, 2], [3, 2, 1])
+    assert run.scalars["loss/train"].wall_times.tolist() == [1.7e9, 1.7e9 + 1, 1.7e9 + 2]
+    assert len(run.scalars["loss/validation"]) == 3 and not run.notes
+    (tmp_path / "metrics.csv").write_text("\n".join([*rows, "xyz,train_loss,9,0,0"]))
+    with pytest.raises(diagnose.NoRunError, match="2 runs side by side: “abc”, “xyz”"):
+        diagnose.examine(tmp_path)
+
+
+def test_a_table_of_runs_with_their_last_values_is_no_run(tmp_path):
+    (tmp_path / "runs.csv").write_text("Start Time,Duration,Run ID,Name,lr,loss\nnow,1s,abc,a,1,2\nnow,1s,xyz,b,3,4\n")
+    with pytest.raises(diagnose.NoRunError, match="a row for each run"):
+        diagnose.load(tmp_path / "runs.csv")
+
+
 def test_mlflows_file_store_is_a_run(tmp_path):
     run = tmp_path / "mlruns" / "0" / "abc"
     (run / "metrics" / "val").mkdir(parents=True)
