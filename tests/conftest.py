@@ -19,6 +19,12 @@ CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-network
 PATIENCE_S = 10.0
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads what another has kept, nor writes to the user's cache."""
+    monkeypatch.setenv("DIAGNOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def demo_runs(tmp_path_factory) -> dict[str, Path]:
     """The demo's runs by name: healthy, diverging, overfitting, vanishing."""

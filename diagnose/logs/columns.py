@@ -31,6 +31,10 @@ class Buffer:
         view.flags.writeable = False
         return view
 
+    def adopt(self, values: NDArray[Any]) -> None:
+        """Begin with values that are there already, and never written to."""
+        self._array, self._length = values, len(values)
+
     def extend(self, values: NDArray[Any]) -> None:
         """Add values, or rows, behind the others."""
         end = self._length + len(values)
@@ -50,6 +54,15 @@ class Column:
         self._steps, self._wall_times, self._values = Buffer(np.int64), Buffer(np.float64), Buffer(np.float64)
         self._pending: list[tuple[int, float, float]] = []
         self._increasing = True
+
+    @classmethod
+    def of(cls, steps: NDArray[np.int64], wall_times: NDArray[np.float64], values: NDArray[np.float64]) -> Column:
+        """A column that begins with these, which are not copied."""
+        column = cls()
+        for buffer, part in ((column._steps, steps), (column._wall_times, wall_times), (column._values, values)):
+            buffer.adopt(part)
+        column._increasing = bool((steps[1:] > steps[:-1]).all())
+        return column
 
     def __len__(self) -> int:
         return len(self._steps) + len(self._pending)
@@ -115,6 +128,12 @@ class VectorColumn:
         kept_steps, kept_rows = self._by_width[width]
         kept_steps.extend(np.asarray(steps, np.int64))
         kept_rows.extend(rows)
+
+    def adopt(self, steps: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Begin with these rows of one length, which are not copied."""
+        kept_steps, kept_rows = self._by_width[rows.shape[1]] = Buffer(np.int64), Buffer(np.float32, rows.shape[1])
+        kept_steps.adopt(steps)
+        kept_rows.adopt(rows)
 
     def parts(self) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Steps and rows by length."""

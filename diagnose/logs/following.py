@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
+from diagnose.logs.cache import cache_folder
 from diagnose.logs.columns import EventData
-from diagnose.logs.reading import EventReader
+from diagnose.logs.reading import FAST_FROM, EventReader
 from diagnose.logs.storage import File, Identity
 
+if TYPE_CHECKING:
+    from diagnose.logs.parsed import ParsedFiles
+
 WINDOW = 64_000_000  # bytes that are read at a time; a record that is longer than all of them is passed over
-BEGINNING = 64  # bytes by which a file is known again that was written anew in its old place
+MARK: Final = 64  # bytes at either end by which a file is known again that was written anew in its old place
+KEPT_FROM = FAST_FROM  # bytes read: of less, nothing is kept for the next time
 
 
 class FollowedFile:
@@ -16,7 +23,6 @@ class FollowedFile:
     def __init__(self, file: File) -> None:
         self._file = file
         self._identity: Identity | None = None
-        self._beginning = b""
         self._read_again = self._unreadable = ""
         self._begin_anew()
 
@@ -38,31 +44,39 @@ class FollowedFile:
 
     def _read_what_came(self) -> bool:
         identity = self._file.identity()
+        recalled = self._identity is None and self._recall(identity)
         if identity == self._identity:
-            return False
+            return recalled
         if self._is_another(identity):
             self._begin_anew()
-            self._read_again = f"{self._file.name}: the file was cut off or replaced, and read again."
+            if not recalled:
+                self._read_again = f"{self._file.name}: the file was cut off or replaced, and read again."
         self._read_until(identity.size)
-        self._identity = identity
+        self._identity, self._marks = identity, self._marks_now()
+        self._keep()
         return True
 
     def _begin_anew(self) -> None:
         self.data = EventData()
         self._reader = EventReader(self._file.name)
-        self._identity, self._beginning = None, b""
+        self._identity = None
+        self._marks = b"", b""
+        self._kept_until = 0
 
     def _is_another(self, now: Identity) -> bool:
         before = self._identity
         if before is None:
             return False
-        if now.key != before.key or now.size < before.size:
-            return True
-        return self._file.content(0, len(self._beginning)).tobytes() != self._beginning
+        return now.key != before.key or now.size < before.size or self._marks_now() != self._marks
+
+    def _marks_now(self) -> tuple[bytes, bytes]:
+        """The first bytes of what was read, and its last."""
+        end = self._reader.offset
+        parts = (0, min(MARK, end)), (max(end - MARK, 0), end)
+        first, last = (self._file.content(*part).tobytes() for part in parts)
+        return first, last
 
     def _read_until(self, size: int) -> None:
-        if not self._beginning:
-            self._beginning = self._file.content(0, min(BEGINNING, size)).tobytes()
         while self._reader.offset < size:
             begin = self._reader.offset
             end = min(begin + WINDOW, size)
@@ -77,3 +91,31 @@ class FollowedFile:
                 self._reader.skip(end + missing - begin)
         if self._reader.damage.lost_bytes:
             self._reader.damage.lost_bytes = size - self._reader.offset
+
+    def _recall(self, identity: Identity) -> bool:
+        """Go on from what was kept of the file at its place the last time; false where nothing was."""
+        kept_files = _kept_files() if identity.size >= KEPT_FROM else None
+        kept = kept_files.recall(self._file.place, self._file.name) if kept_files is not None else None
+        if kept is None:
+            return False
+        self._identity, self._marks, self.data, self._reader = kept
+        self._kept_until = self._reader.offset
+        return True
+
+    def _keep(self) -> None:
+        """Keep what was read for the next time, where it is much more than was kept before."""
+        if self._reader.offset - self._kept_until < max(KEPT_FROM, self._kept_until // 2) or self._identity is None:
+            return
+        kept_files = _kept_files()
+        if kept_files is not None:
+            kept_files.keep(self._file.place, self._identity, self._marks, self.data, self._reader)
+            self._kept_until = self._reader.offset
+
+
+def _kept_files() -> ParsedFiles | None:
+    folder = cache_folder()
+    if folder is None:
+        return None
+    from diagnose.logs.parsed import ParsedFiles  # loads Arrow, which takes as long as reading some megabytes
+
+    return ParsedFiles(folder)

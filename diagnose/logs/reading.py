@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -75,6 +76,19 @@ class EventReader:
         self._name = name
         self._unparsed = 0
         self._bulk: BulkReader | None = None
+
+    @classmethod
+    def resumed(cls, name: str, state: Mapping[str, Any]) -> EventReader:
+        """One that reads on where another had ended, of which `state` was taken."""
+        reader = cls(name)
+        reader.offset, reader._unparsed = state["offset"], state["unparsed"]
+        reader.damage, reader.plugins = Damage(**state["damage"]), dict(state["plugins"])
+        return reader
+
+    def state(self) -> dict[str, Any]:
+        """All that it takes to read on later, as JSON can hold it."""
+        unparsed, damage = self._unparsed, asdict(self.damage)
+        return {"offset": self.offset, "unparsed": unparsed, "damage": damage, "plugins": self.plugins}
 
     @property
     def notes(self) -> list[str]:

@@ -21,6 +21,7 @@ class File(Protocol):
     """A file that may be growing."""
 
     name: str  # for people
+    place: str  # for machines: where it lies, and no other file
 
     def identity(self) -> Identity:
         """Raises `OSError` where it is gone."""
@@ -35,6 +36,7 @@ class LocalFile:
     def __init__(self, path: Path, name: str = "") -> None:
         self.path = path
         self.name = name or path.name
+        self.place = str(path.absolute())
 
     def identity(self) -> Identity:
         """By device and inode, and the time of its last change."""

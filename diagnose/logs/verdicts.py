@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,19 +12,12 @@ from typing import Any
 
 import diagnose
 from diagnose.logs import config_files
+from diagnose.logs.cache import cache_folder
 from diagnose.logs.discovery import files_of
 from diagnose.logs.own_names import files_of_names
 
 NAME = "verdicts.sqlite"
 PATIENCE = 5  # seconds that another scan may be writing
-
-
-def cache_folder() -> Path:
-    """`DIAGNOSE_CACHE`, else `diagnose` in the user's cache; safe to delete at any time."""
-    told = os.environ.get("DIAGNOSE_CACHE")
-    if told:
-        return Path(told)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diagnose"
 
 
 class Verdicts:
@@ -36,10 +28,13 @@ class Verdicts:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._table: sqlite3.Connection | None = None
+        folder = folder or cache_folder()
+        if folder is None:
+            return
+        self._path = folder / NAME
         try:
-            self._path = (folder or cache_folder()) / NAME
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except (OSError, RuntimeError):  # or nobody's home is known
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
             return
         with self._whatever_happens():
             self._table = _opened(self._path)

@@ -1,0 +1,176 @@
+"""What was read of large event files, kept for the next time: opened again, a file costs no reading.
+
+One Arrow file for each event file, mapped into memory when it is recalled. In it: a row for each tag (and length of
+its vectors), and what it takes to read on from where reading had ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import diagnose
+from diagnose.logs.columns import Column, EventData, VectorColumn
+from diagnose.logs.reading import EventReader
+from diagnose.logs.storage import Identity
+
+MOST_BYTES: Final = 4_000_000_000  # of all that is kept: what was used longest ago goes first
+ROWS_BYTES: Final = 32_000_000  # about, that are put into one batch of rows
+
+_NUMBERS: Final = {
+    "steps": (pa.int64(), np.int64), "wall_times": (pa.float64(), np.float64), "values": (pa.float64(), np.float64),
+    "vectors": (pa.float32(), np.float32),
+}  # fmt: skip
+_FIELDS: Final = [("tag", pa.string()), ("width", pa.int64())]  # the width is 0 for scalars
+_SCHEMA: Final = pa.schema([*_FIELDS, *((name, pa.large_list(kind)) for name, (kind, _) in _NUMBERS.items())])
+_STATE: Final = b"diagnose"
+
+
+class Parsed(NamedTuple):
+    """What was read of one event file as it was then; `marks` are bytes by which it is known again."""
+
+    identity: Identity
+    marks: tuple[bytes, bytes]
+    data: EventData
+    reader: EventReader
+
+
+class ParsedFiles:
+    """The folder of what was read. Where it cannot be written or a file of it is damaged, nothing is remembered."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "parsed"
+
+    def recall(self, place: str, name: str) -> Parsed | None:
+        """What was kept of the event file at `place`, None where nothing was; `name` is for people."""
+        path = self._path(place)
+        try:
+            with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
+                state = json.loads(file.schema.metadata[_STATE])
+                if state.pop("version") != diagnose.__version__:
+                    return None
+                data = EventData(**state.pop("data"))
+                for number in range(file.num_record_batches):
+                    _take_rows(file.get_batch(number), data)
+            os.utime(path)
+            return Parsed(
+                identity=Identity(*state["identity"]),
+                marks=(bytes.fromhex(state["marks"][0]), bytes.fromhex(state["marks"][1])),
+                data=data,
+                reader=EventReader.resumed(name, state["reader"]),
+            )
+        except (OSError, pa.ArrowException, ValueError, TypeError, KeyError):
+            return None
+
+    def keep(
+        self, place: str, identity: Identity, marks: tuple[bytes, bytes], data: EventData, reader: EventReader
+    ) -> None:
+        """Keep what was read of the event file at `place` in the stead of what was kept before."""
+        with suppress(OSError, pa.ArrowException):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                try:
+                    _write(file, Parsed(identity, marks, data, reader))
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+            Path(file.name).replace(self._path(place))
+            self._make_room()
+
+    def _path(self, place: str) -> Path:
+        return self._folder / f"{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()}.arrow"
+
+    def _make_room(self) -> None:
+        kept = sorted(((path.stat(), path) for path in self._folder.iterdir()), key=lambda one: -one[0].st_mtime)
+        total = 0
+        for status, path in kept:
+            total += status.st_size
+            if total > MOST_BYTES:
+                path.unlink(missing_ok=True)
+
+
+def _write(file: Any, parsed: Parsed) -> None:
+    data = parsed.data
+    state = {
+        "version": diagnose.__version__,
+        "identity": parsed.identity,
+        "marks": [mark.hex() for mark in parsed.marks],
+        "data": {"texts": data.texts, "config": data.config, "notes": data.notes, "events": data.events,
+                 "restarts": data.restarts},
+        "reader": parsed.reader.state(),
+    }  # fmt: skip
+    schema = _SCHEMA.with_metadata({_STATE: json.dumps(state).encode()})
+    with pa.ipc.new_file(file, schema) as writer:
+        for rows in _batches(_rows(data)):
+            writer.write_batch(_batch(rows, schema))
+
+
+@dataclass(frozen=True)
+class _Row:
+    tag: str
+    width: int
+    numbers: dict[str, NDArray[Any]]
+
+    @property
+    def size(self) -> int:
+        return sum(part.nbytes for part in self.numbers.values())
+
+
+def _rows(data: EventData) -> Iterator[_Row]:
+    for tag, column in data.scalars.items():
+        steps, wall_times, values = column.raw()
+        yield _Row(tag, 0, {"steps": steps, "wall_times": wall_times, "values": values})
+    for tag, vectors in data.vectors.items():
+        for steps, rows in vectors.parts():
+            yield _Row(tag, rows.shape[1], {"steps": steps, "vectors": rows.reshape(-1)})
+
+
+def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    batch: list[_Row] = []
+    for row in rows:
+        batch.append(row)
+        if sum(one.size for one in batch) > ROWS_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _batch(rows: list[_Row], schema: pa.Schema) -> pa.RecordBatch:
+    arrays: list[pa.Array] = [pa.array([row.tag for row in rows]), pa.array([row.width for row in rows], pa.int64())]
+    for name, (_, kind) in _NUMBERS.items():
+        parts = [row.numbers.get(name, np.empty(0, kind)) for row in rows]
+        offsets = np.cumsum([0, *map(len, parts)])
+        numbers = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        arrays.append(pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(numbers)))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _take_rows(batch: pa.RecordBatch, data: EventData) -> None:
+    parts = {}
+    for name, (_, kind) in _NUMBERS.items():
+        # From the buffers themselves: Arrow's `to_numpy` loads pandas, which takes longer than all the rest.
+        lists = batch.column(name)
+        _, offset_bytes, _, number_bytes = lists.buffers()
+        offsets = np.frombuffer(offset_bytes, np.int64, len(lists) + 1)
+        numbers = np.frombuffer(number_bytes or b"", kind)
+        parts[name] = [numbers[begin:end] for begin, end in pairwise(offsets)]
+    tags, widths = batch.column("tag").to_pylist(), batch.column("width").to_pylist()
+    for row, (tag, width) in enumerate(zip(tags, widths, strict=True)):
+        if width:
+            rows = parts["vectors"][row].reshape(-1, width)
+            data.vectors.setdefault(tag, VectorColumn()).adopt(parts["steps"][row], rows)
+        else:
+            data.scalars[tag] = Column.of(*(parts[name][row] for name in ("steps", "wall_times", "values")))
