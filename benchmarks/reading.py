@@ -1,17 +1,22 @@
 """How fast event files are read, ours beside others: python benchmarks/reading.py [--scalars 1000000] [-o out]
 
-Every reader reads the same files, in turn, the best of three (of one for those that take longer than ten
-seconds), until all values are in memory. Checksums are checked by all but tbparse, which skips none either.
+Every reader reads the same files in a process of its own, after a small file that loads what it needs: the best of
+three readings (of one for those that take longer than ten seconds), until all values are in memory, and the peak of
+memory over what the process held before the first. Checksums are checked by all.
 --corpus FOLDER adds whatever event files lie below a folder. -o writes reading.md and reading.json to a directory.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
+import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +30,9 @@ from diagnose.logs.records import framed
 from diagnose.logs.writing import EventFile
 
 LAYERS = 200
-RUNS, TAGS, STEPS = 200, 20, 1000
+TAGS, STEPS = 20, 1000
 SLOW_S = 10.0  # what takes longer is read once
+MB = 1e6
 
 Reader = Callable[[Path], int]  # reads all runs below a folder and returns the number of scalars
 
@@ -39,66 +45,81 @@ class Speed:
     reader: str
     seconds: float
     scalars: int
+    peak_mb: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scalars", type=int, default=1_000_000)
-    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--corpus", type=Path, nargs="*", default=())
     parser.add_argument("-o", "--output", type=Path, metavar="DIRECTORY")
     options = parser.parse_args()
     speeds: list[Speed] = []
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["DIAGNOSE_CACHE"] = "off"
+        write_scalars(Path(folder) / "warm", 120_000)
         for name, root in written(Path(folder), options.scalars, options.corpus):
-            for reader_name, reader in readers().items():
-                speeds.append(measured(name, root, reader_name, reader))
-                print(f"{name}: {reader_name}: {speeds[-1].seconds:.2f} s", flush=True)
-    table = tables.markdown(("files", "reader", "seconds", "scalars", "scalars/s", "× EventAccumulator"), rows(speeds))
+            for reader in READERS:
+                if find_spec(NEEDS.get(reader, "numpy")) and not (
+                    reader in SLOW and f"{4 * options.scalars:,}" in name
+                ):
+                    speeds.append(in_its_own_process(name, root, reader, Path(folder)))
+                    print(f"{name}: {reader}: {speeds[-1].seconds:.3f} s, {speeds[-1].peak_mb:.0f} MB", flush=True)
+    heads = ("files", "reader", "seconds", "scalars", "scalars/s", "× EventAccumulator", "peak memory")
+    table = tables.markdown(heads, rows(speeds))
     print(f"\n{tables.machine()}\n\n{table}")
     if options.output:
         tables.write(options.output, "reading", table, speeds)
 
 
-def written(folder: Path, scalars: int, corpus: Path | None) -> Iterator[tuple[str, Path]]:
+def written(folder: Path, scalars: int, corpus: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """Write each set of files and yield its name and folder."""
-    (folder / "million").mkdir(parents=True)
-    with (folder / "million" / "events.out.tfevents.1").open("wb") as file:
-        for number in range(scalars):
-            value = Summary.Value(tag=f"metric_{number % TAGS}/train", simple_value=float(np.sin(number)))
-            event = Event(wall_time=1.7e9 + number, step=number // TAGS, summary=Summary(value=[value]))
-            file.write(framed(event.SerializeToString()))
-    yield f"{scalars:,} scalars, one a record", folder / "million"
-    for run in range(RUNS):
-        with EventFile(folder / "many" / str(run)) as events:
-            for step in range(STEPS):
-                events.write_step(step, 1.7e9 + step, [(f"metric_{tag}", step + tag) for tag in range(TAGS)], {})
-    yield f"{RUNS} runs of {TAGS} tags by {STEPS:,} steps", folder / "many"
+    for number in (scalars // 4, scalars, 4 * scalars):
+        yield f"{number:,} scalars, one a record", write_scalars(folder / f"scalars{number}", number)
+    yield f"200 runs of {TAGS} tags by {STEPS:,} steps", write_runs(folder / "many", 200, TAGS, STEPS)
+    yield "5,000 runs of 2 tags by 50 steps", write_runs(folder / "thousands", 5000, 2, 50)
+    yield "one run of 12,345 tags by 20 steps", write_runs(folder / "tags", 1, 12_345, 20)
+    yield "10,000 scalars beside 2,000 images of 100 kB", write_images(folder / "images")
     with EventFile(folder / "layers" / "run") as events:
         for step in range(20_000):
             vectors = {f"layers/{name}": np.full(LAYERS, step, np.float32) for name in ("a", "b")}
             events.write_step(step, 1.7e9 + step, [("loss/train", step)], vectors)
     yield f"20,000 steps with 2 vectors of {LAYERS} layers", folder / "layers"
-    if corpus is not None:
-        yield str(corpus.name), corpus
+    yield from ((path.name, path) for path in corpus)
 
 
-def readers() -> Mapping[str, Reader]:
-    """Ours, and those of others that are installed."""
-    found: dict[str, Reader] = {"diagnose": ours, "diagnose, without Numba": ours_one_by_one}
-    found["EventAccumulator"] = event_accumulator
-    try:
-        import tbparse  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        found["tbparse"] = with_tbparse
-    try:
-        import tensorboard_data_server  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        found["Rust data server and gRPC"] = data_server
-    return found
+def write_scalars(folder: Path, scalars: int) -> Path:
+    """One file as SummaryWriter.add_scalar writes it."""
+    folder.mkdir(parents=True)
+    with (folder / "events.out.tfevents.1").open("wb") as file:
+        for number in range(scalars):
+            value = Summary.Value(tag=f"metric_{number % TAGS}/train", simple_value=float(np.sin(number)))
+            event = Event(wall_time=1.7e9 + number, step=number // TAGS, summary=Summary(value=[value]))
+            file.write(framed(event.SerializeToString()))
+    return folder
+
+
+def write_runs(folder: Path, runs: int, tags: int, steps: int) -> Path:
+    """Runs of scalars, all tags of a step in one record."""
+    for run in range(runs):
+        with EventFile(folder / str(run)) as events:
+            for step in range(steps):
+                events.write_step(step, 1.7e9 + step, [(f"metric_{tag}", step + tag) for tag in range(tags)], {})
+    return folder
+
+
+def write_images(folder: Path) -> Path:
+    """Scalars, and now and then an image."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).bytes(100_000)
+    with (folder / "events.out.tfevents.1").open("wb") as file:
+        for step in range(10_000):
+            value = [Summary.Value(tag="loss", simple_value=1.0)]
+            if step % 5 == 0:
+                image = Summary.Image(height=100, width=100, encoded_image_string=noise)
+                value.append(Summary.Value(tag="samples", image=image))
+            file.write(framed(Event(wall_time=1.7e9, step=step, summary=Summary(value=value)).SerializeToString()))
+    return folder
 
 
 def ours(root: Path) -> int:
@@ -114,6 +135,12 @@ def ours_one_by_one(root: Path) -> int:
         return ours(root)
     finally:
         reading.FAST_FROM = fast_from  # type: ignore[misc]
+
+
+def ours_again(root: Path) -> int:
+    """The same with a cache, from the second reading on."""
+    os.environ["DIAGNOSE_CACHE"] = str(root.parent / f"{root.name}-cache")
+    return ours(root)
 
 
 def event_accumulator(root: Path) -> int:
@@ -159,29 +186,56 @@ def data_server(root: Path) -> int:
     return total
 
 
-def measured(files: str, root: Path, name: str, reader: Reader) -> Speed:
-    """The best of three readings, or the only one of a slow reader."""
-    best, count = float("inf"), 0
+READERS: Mapping[str, Reader] = {
+    "diagnose": ours,
+    "diagnose, opened again": ours_again,
+    "diagnose, without Numba": ours_one_by_one,
+    "EventAccumulator": event_accumulator,
+    "tbparse": with_tbparse,
+    "Rust data server and gRPC": data_server,
+}
+NEEDS: Mapping[str, str] = {"tbparse": "tbparse", "Rust data server and gRPC": "tensorboard_data_server"}
+SLOW: frozenset[str] = frozenset({"EventAccumulator", "tbparse", "diagnose, without Numba"})
+
+
+def in_its_own_process(files: str, root: Path, reader: str, folder: Path) -> Speed:
+    """Measure one reader on one set of files; what one leaves in memory is no other's."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        seconds, count, peak_mb = pool.apply(measured, (root, reader, folder / "warm"))
+    return Speed(files, reader, seconds, count, peak_mb)
+
+
+def measured(root: Path, reader: str, warm: Path) -> tuple[float, int, float]:
+    """The best of three readings, or the only one of a slow reader; the scalars; the first reading's peak in MB."""
+    read = READERS[reader]
+    if reader not in SLOW:
+        read(warm)
+    if reader == "diagnose, opened again":
+        read(root)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    best, peak_mb = float("inf"), 0.0
     for _ in range(3):
         start = time.perf_counter()
-        count = reader(root)
+        count = read(root)
         best = min(best, time.perf_counter() - start)
+        peak_mb = peak_mb or (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MB
         if best > SLOW_S:
             break
-    return Speed(files, name, best, count)
+    return best, count, peak_mb
 
 
 def rows(speeds: list[Speed]) -> Iterator[list[str]]:
     """A row for each reader on each set of files."""
     for one in speeds:
-        theirs = next(s.seconds for s in speeds if s.files == one.files and s.reader == "EventAccumulator")
+        theirs = [s.seconds for s in speeds if s.files == one.files and s.reader == "EventAccumulator"]
         yield [
             one.files,
             one.reader,
-            f"{one.seconds:.2f}",
+            f"{one.seconds:.3g}",
             f"{one.scalars:,}",
             f"{one.scalars / one.seconds:,.0f}",
-            f"{theirs / one.seconds:.0f}",
+            f"{theirs[0] / one.seconds:.3g}" if theirs else "–",
+            f"{one.peak_mb:,.0f} MB",
         ]
 
 
