@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     report = commands.add_parser("report", help="say what is wrong with a run and what to change")
-    report.add_argument("run_path", metavar="RUN", help="a run's directory or an event file")
+    report.add_argument("run_path", metavar="RUN", help="a run's directory or an event file, or its URL")
     report.add_argument("--format", choices=("text", "md", "html", "json"), default="text")
     report.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of to the terminal")
     report.add_argument("--fail-on", choices=FAIL_ON, default="critical", help="severity from which the exit code is 1")
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(run=_explain)
 
     scan = commands.add_parser("scan", help="examine all runs below a folder, and say what they have in common")
-    scan.add_argument("root", metavar="ROOT")
+    scan.add_argument("root", metavar="ROOT", help="a folder, or its URL (s3://bucket/runs)")
     scan.add_argument("--jobs", type=int, default=-1, help="processes on this machine; −1 for one on each core (−1)")
     scan.add_argument("--engine", choices=ENGINES, default="local", help="or an existing cluster to work on")
     scan.add_argument("--format", choices=("table", "jsonl", "csv", "parquet"), default="table")
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     scan.set_defaults(run=_scan)
 
     dashboard = commands.add_parser("dashboard", help="serve the dashboard on a folder of runs")
-    dashboard.add_argument("root", metavar="ROOT", type=Path)
+    dashboard.add_argument("root", metavar="ROOT")
     _add_address(dashboard)
     dashboard.set_defaults(run=_dashboard)
 
@@ -197,6 +197,9 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _dashboard(options: argparse.Namespace) -> int:
     from diagnose.dashboard.server import serve
+
+    if "://" in str(options.root):
+        raise DiagnoseError("The dashboard reads folders of this machine: copy the runs here, or use `diagnose scan`.")
 
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         serve(options.root, host=options.host, port=options.port)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.optim import Optimizer
@@ -13,6 +15,9 @@ from diagnose import symptoms
 from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.layers import is_being_captured
 from diagnose.hooks.sharding import plain_type
+
+if TYPE_CHECKING:
+    from diagnose.hooks.mirror import Mirror
 
 
 def check(model: object, optimizer: object, criterion: object, config: object, on_finding: object) -> None:
@@ -46,6 +51,18 @@ def halting_ids(halt_on: Iterable[str]) -> frozenset[str]:
             f"known are {', '.join(symptoms.ids())}."
         )
     return asked
+
+
+def mirror_to(run_dir: str | os.PathLike[str] | None) -> Mirror | None:
+    """What copies the log to a `run_dir` that is a URL, None for a folder of this machine.
+
+    Raises `InvalidArgumentError` where the URL cannot be used.
+    """
+    if "://" not in str(run_dir):
+        return None
+    from diagnose.hooks.mirror import Mirror
+
+    return Mirror(str(run_dir))
 
 
 def default_run_dir(model: nn.Module) -> Path:

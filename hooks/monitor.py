@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,10 @@ from diagnose.hooks.stream import Stream
 from diagnose.hooks.termination import flush_on_sigterm, forget
 from diagnose.hooks.watch import Watch
 from diagnose.logs import setup_text
+from diagnose.logs.storage import shown
+
+if TYPE_CHECKING:
+    from diagnose.hooks.mirror import Mirror
 
 
 def attach(
@@ -59,6 +63,9 @@ def attach(
     during training. `keep_batch` saves the inputs of the first step whose loss or gradients are not finite,
     and their indices in the dataset where a torch DataLoader drew them, beside the log in safetensors.
 
+    `run_dir` may be a URL (`s3://bucket/run`): the log is then written on this machine and copied there in the
+    background (`hooks/mirror.py`); training waits for the network only at `close`, for half a minute at most.
+
     One monitor follows one model. Every optimizer that steps any of its parameters is followed, and a step
     of training is one step of each; of a GAN in two modules, attach to each.
 
@@ -70,7 +77,11 @@ def attach(
     timetable = timetable_of(cadence)
     if keep_batch:
         timetable.keep("gradients")
-    directory = Path(run_dir) if run_dir is not None else arguments.default_run_dir(unwrapped(model))
+    mirror = arguments.mirror_to(run_dir)
+    if mirror is not None:
+        directory = mirror.spool
+    else:
+        directory = Path(run_dir) if run_dir is not None else arguments.default_run_dir(unwrapped(model))
     try:
         return Monitor(
             model,
@@ -78,6 +89,7 @@ def attach(
             criterion=criterion,
             described_by=(scheduler, scaler, dict(config or {})),
             run_dir=directory,
+            mirror=mirror,
             timetable=timetable,
             on_finding=on_finding,
             halt_on=halting,
@@ -100,22 +112,23 @@ class Monitor:
         criterion: nn.Module | None,
         described_by: tuple[object, object, Mapping[str, Any]],  # scheduler, scaler, config
         run_dir: Path,
+        mirror: Mirror | None,
         timetable: Timetable,
         on_finding: Callable[[Finding], None] | None,
         halt_on: frozenset[str],
         keep_batch: bool,
     ) -> None:
-        self.run_dir = run_dir
+        self.run_dir = run_dir if mirror is None else mirror.place
         self._model = model
         self._described_by = described_by
         self._on_finding = on_finding
         self._halt_on = halt_on
         self._guard = Guard()
         self._layers = LayerTable(unwrapped(model))
-        self._watch = Watch(os.fspath(run_dir), halt_on)
+        self._watch = Watch(shown(self.run_dir), halt_on)
         # The stream lives on a thread of its own and must not hold the monitor, and so the model, alive.
         observe = partial(self._guard.run, "live alerts", self._watch.observe)
-        self._stream = Stream(run_dir, observe)
+        self._stream = Stream(run_dir, observe, mirror)
         self._loaders = LoaderTap() if keep_batch else None
         self._keeper = BatchKeeper(run_dir, self._loaders.latest) if self._loaders is not None else None
         _, scaler, config = described_by
@@ -142,6 +155,10 @@ class Monitor:
         self._guard.run("set-up", self._describe)
         # Also at interpreter exit, and when the model is dropped without close().
         self._closing = weakref.finalize(self, Stream.close, self._stream)
+        if mirror is not None:
+            from diagnose.hooks.mirror import close_while_drivers_work
+
+            close_while_drivers_work(self._closing)
         flush_on_sigterm(self._stream)
 
     def log(

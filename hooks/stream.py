@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diagnose.hooks.writer import StepValues, writer_for
+
+if TYPE_CHECKING:
+    from diagnose.hooks.mirror import Mirror
 
 ROWS = 128  # rows that the rings hold: the black box of the last steps
 FLUSH_ROWS = 50
@@ -109,11 +112,13 @@ class Stream:
     """Takes values during training and writes them in the background.
 
     `observe` is called on the writer's thread with the values of each flush. Opening raises `OSError`
-    where `directory` cannot be written; nothing raises afterwards.
+    where `directory` cannot be written; nothing raises afterwards. A `mirror` copies it to where it belongs.
     """
 
-    def __init__(self, directory: Path, observe: Callable[[list[StepValues]], None]) -> None:
-        self._writer = writer_for(directory, observe)
+    def __init__(
+        self, directory: Path, observe: Callable[[list[StepValues]], None], mirror: Mirror | None = None
+    ) -> None:
+        self._writer = writer_for(directory, observe, mirror)
         self._device = torch.device("cpu")
         self._on_device = False  # whether that is another than the host
         self._rings: dict[Channel, Tensor] = {}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch.distributed as dist
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from diagnose.hooks.ranks import RankFile
 from diagnose.logs import layout
 from diagnose.logs.writing import EventFile
+
+if TYPE_CHECKING:
+    from diagnose.hooks.mirror import Mirror, PartedFile
 
 logger = logging.getLogger("diagnose")
 
@@ -36,15 +39,19 @@ class StepValues:
     vectors: dict[str, NDArray[np.float32]]
 
 
-def writer_for(directory: Path, observe: Callable[[list[StepValues]], None]) -> Writer:
+def writer_for(directory: Path, observe: Callable[[list[StepValues]], None], mirror: Mirror | None = None) -> Writer:
     """A writer to a new event file; under distributed training on rank 0 alone, since all ranks share the directory.
 
     The other ranks write, and observe, nothing unless their own loss breaks. Raises `OSError` where the
-    directory cannot be written.
+    directory cannot be written. A `mirror` copies the directory to where the run belongs.
     """
     if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
-        return Writer(RankFile(directory, dist.get_rank()), lambda _: None)
-    return Writer(EventFile(directory), observe)
+        return Writer(RankFile(directory, dist.get_rank()), lambda _: None, mirror)
+    if mirror is None:
+        return Writer(EventFile(directory), observe)
+    from diagnose.hooks.mirror import PartedFile
+
+    return Writer(PartedFile(directory), observe, mirror)
 
 
 class Block(Protocol):
@@ -65,16 +72,24 @@ class Writer:
     the thread with each block's values and must not raise.
     """
 
-    def __init__(self, file: EventFile | RankFile, observe: Callable[[list[StepValues]], None]) -> None:
+    def __init__(
+        self,
+        file: EventFile | PartedFile | RankFile,
+        observe: Callable[[list[StepValues]], None],
+        mirror: Mirror | None = None,
+    ) -> None:
         self.dropped = 0
         self.open = True
         self._file = file
         self._observe = observe
+        self._mirror = mirror
         self._failed = False
         self._last_step = 0
         self._queue: queue.Queue[Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
         self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
         self._thread.start()
+        if mirror is not None:
+            mirror.start()
 
     def put_setup(self, setup_json: str, wall_time: float) -> None:
         """Queue the set-up; raises `queue.Full` where the thread does not keep up."""
@@ -110,6 +125,8 @@ class Writer:
             self._try(partial(self._write, values), steps=len(values))
             self._observe(values)
         self._try(self._finish, steps=0)
+        if self._mirror is not None:
+            self._mirror.close()
 
     def _write(self, values: list[StepValues]) -> None:
         for one in values:

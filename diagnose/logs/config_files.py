@@ -20,14 +20,27 @@ LONGEST: Final = 300_000  # bytes: settings are short, and YAML is read slowly
 DEEPEST: Final = 4  # nested settings are taken up to here, `optim.lr` as well as `lr`
 
 
+def files_beside(run: Path) -> list[Path]:
+    """Where settings may stand; in a folder of their own only where that is there."""
+    paths = [run / name for name in NAMES]
+    return [path for path in paths if path.parent == run or _is_folder(path.parent)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def config_beside(run: Path) -> tuple[dict[str, Any], list[str]]:
     """The settings of the first such file in `run`, and notes on those that could not be read.
 
     Nested settings have their path for a name (`optim.lr`), and their own name (`lr`) where nothing else has it.
     """
     notes = []
-    for name in NAMES:
-        path = run / name
+    for path in files_beside(run):
+        name = path.relative_to(run)
         try:
             if not path.is_file() or leads_out(path, run):
                 continue

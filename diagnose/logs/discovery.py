@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from diagnose.errors import NoRunError
 from diagnose.logs import layout
 from diagnose.logs.foreign import CHECKPOINT, foreign_log_of
+from diagnose.logs.storage import is_remote, looked_at, shown
 
 # Keras and others write one run into a folder per split.
 SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "eval": "validation"}
@@ -34,19 +36,20 @@ def runs_and_unlisted(root: str | os.PathLike[str]) -> tuple[list[str], list[str
 def why_unlisted(folder: Path) -> str:
     """Why the folder cannot be listed, "" where it can."""
     try:
-        os.scandir(folder).close()
+        next(iter(folder.iterdir()), None)
     except OSError as error:
         return error.strerror or type(error).__name__
     return ""
 
 
 def _folder_at(root: str | os.PathLike[str]) -> Path:
+    folder = looked_at(root)
     try:
-        if Path(root).is_dir():
-            return Path(root)
+        if folder.is_dir():
+            return folder
     except OSError as error:
-        raise NoRunError(f"{os.fspath(root)} cannot be looked at ({error.strerror}).") from error
-    raise NoRunError(f"No folder at {os.fspath(root)}: expected a directory that holds runs.")
+        raise NoRunError(f"{shown(root)} cannot be looked at ({error.strerror}).") from error
+    raise NoRunError(f"No folder at {shown(root)}: expected a directory that holds runs.")
 
 
 def _runs_below(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
@@ -66,14 +69,15 @@ def _runs_below(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
 def _listing(folder: Path, unlisted: list[Path] | None = None) -> tuple[list[str], list[str]]:
     """Names of the event files and of the real sub-folders; where it cannot be listed, `unlisted` grows."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        listed = folder.iterdir() if is_remote(folder) else os.scandir(folder)
+        entries: list[Any] = sorted(listed, key=lambda entry: entry.name)
     except OSError:
         if unlisted is not None:
             unlisted.append(folder)
         return [], []
     files = [e.name for e in entries if layout.FILE_MARK in e.name and _is_file(e)]
     # Links are not followed: a folder that holds itself by a link would never end.
-    folders = [e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+    folders = [e.name for e in entries if not e.is_symlink() and e.is_dir() and not e.name.startswith(".")]
     return files, folders
 
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from diagnose.logs.cache import cache_folder
 from diagnose.logs.columns import EventData
-from diagnose.logs.reading import FAST_FROM, EventReader
+from diagnose.logs.reading import FAST_FROM, Bytes, EventReader
 from diagnose.logs.storage import File, Identity
 
 if TYPE_CHECKING:
     from diagnose.logs.parsed import ParsedFiles
 
-WINDOW = 64_000_000  # bytes that are read at a time; a record that is longer than all of them is passed over
 MARK: Final = 64  # bytes at either end by which a file is known again that was written anew in its old place
 KEPT_FROM = FAST_FROM  # bytes read: of less, nothing is kept for the next time
 
@@ -52,7 +51,7 @@ class FollowedFile:
             if not recalled:
                 self._read_again = f"{self._file.name}: the file was cut off or replaced, and read again."
         self._read_until(identity.size)
-        self._identity, self._marks = identity, self._marks_now()
+        self._identity = identity
         self._keep()
         return True
 
@@ -70,18 +69,19 @@ class FollowedFile:
         return now.key != before.key or now.size < before.size or self._marks_now() != self._marks
 
     def _marks_now(self) -> tuple[bytes, bytes]:
-        """The first bytes of what was read, and its last."""
-        end = self._reader.offset
-        parts = (0, min(MARK, end)), (max(end - MARK, 0), end)
-        first, last = (self._file.content(*part).tobytes() for part in parts)
-        return first, last
+        """The bytes that now stand where the marks were taken."""
+        end, (first, last) = self._reader.offset, self._marks
+        parts = (0, len(first)), (end - len(last), end)
+        now_first, now_last = (self._file.content(*part).tobytes() for part in parts)
+        return now_first, now_last
 
     def _read_until(self, size: int) -> None:
         while self._reader.offset < size:
             begin = self._reader.offset
-            end = min(begin + WINDOW, size)
+            end = min(begin + self._file.window, size)
             content = self._file.content(begin, end)
             self._reader.read(content, self.data)
+            self._mark(content[: self._reader.offset - begin])
             if len(content) < end - begin:
                 break  # cut off meanwhile: known at the next look
             if self._reader.offset == begin:
@@ -89,8 +89,14 @@ class FollowedFile:
                 if not 0 < missing <= size - end:
                     break  # an incomplete record at the end, or one that cannot be read
                 self._reader.skip(end + missing - begin)
+                self._marks = self._marks[0], b""  # of what is passed over nothing is known
         if self._reader.damage.lost_bytes:
             self._reader.damage.lost_bytes = size - self._reader.offset
+
+    def _mark(self, read: Bytes) -> None:
+        """Take the first bytes of the file, and the last of what was read of it."""
+        first, last = self._marks
+        self._marks = first or read[:MARK].tobytes(), (last + read[-MARK:].tobytes())[-MARK:]
 
     def _recall(self, identity: Identity) -> bool:
         """Go on from what was kept of the file at its place the last time; false where nothing was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,7 @@ from diagnose.logs.foreign import foreign_log_of, is_foreign
 from diagnose.logs.merging import merged, side_by_side
 from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
-from diagnose.logs.storage import LocalFile
+from diagnose.logs.storage import file_at, is_remote, looked_at, place_of, shown
 from diagnose.run import Run, Setup
 
 
@@ -50,15 +50,18 @@ class FollowedRun:
 
     def refresh(self) -> Run:
         """The run as it is now; the same object as before where nothing has come. Raises `NoRunError` as `load`."""
-        place = Path(self._path)
+        place = looked_at(self._path)
         listed = _files_at(place)
         if list(self._files) != listed:
             self._files = {key: self._files.get(key) or _followed(place, key[1]) for key in listed}
             self._run = None
-        changed = [file.read_on() for file in self._files.values()]
+        changed = _each_read_on(place, self._files.values())
         if self._run is None or any(changed):
             self._run = self._as_run()
         return self._run
+
+    def _notes(self) -> list[str]:
+        return [note for file in self._files.values() for note in file.notes]
 
     def _as_run(self) -> Run:
         data = side_by_side(
@@ -66,48 +69,58 @@ class FollowedRun:
             for (split, _), keys in groupby(self._files, key=lambda key: (key[0], key[1].parent))
         )
         if not data.events:
-            raise NoRunError(f"{self._path} holds no event: its files are empty or not TensorBoard event files.")
+            told = " ".join(["its files are empty or not TensorBoard event files.", *self._notes()])
+            raise NoRunError(f"{shown(self._path)} holds no event: {told}")
         lengths = {tag: len(column) for tag, column in data.scalars.items()}
-        own, own_notes = own_names(Path(self._path), self._root)
+        own, own_notes = own_names(place_of(self._path), self._root)
         mapping = names.mapped(lengths, {**own, **(self._names or {})})
         taken = set(mapping.values())
         scalars, epoch_notes = placed({signal: data.scalars[tag].series() for signal, tag in mapping.items()})
         scalars |= {tag: column.series() for tag, column in data.scalars.items() if tag not in taken}
-        setup, setup_notes = _setup(data.texts.get(layout.SETUP_TAG), data.config, Path(self._path))
-        notes = [note for file in self._files.values() for note in file.notes]
+        setup, setup_notes = _setup(data.texts.get(layout.SETUP_TAG), data.config, place_of(self._path))
         return Run(
-            path=os.fspath(self._path),
+            path=shown(self._path),
             setup=setup,
             scalars=scalars,
             layer_signals={tag: column.series() for tag, column in data.vectors.items()},
             names=mapping,
             unmapped=tuple(sorted(tag for tag in set(lengths) - taken if not tag.startswith(layout.OWN_TAGS))),
-            notes=tuple(printable([*notes, *data.notes, *own_notes, *epoch_notes, *setup_notes, *_dropped(data)])),
+            notes=tuple(
+                printable([*self._notes(), *data.notes, *own_notes, *epoch_notes, *setup_notes, *_dropped(data)])
+            ),
         )
+
+
+def _each_read_on(place: Path, files: Iterable[FollowedFile | FollowedTable]) -> list[bool]:
+    if not is_remote(place):
+        return [file.read_on() for file in files]
+    from diagnose.logs.remote import at_once
+
+    return at_once(lambda file: file.read_on(), files)
 
 
 def _files_at(place: Path) -> list[tuple[str, Path]]:
     try:
         is_file, is_folder = place.is_file(), place.is_dir()
     except OSError as error:
-        raise NoRunError(f"{place} cannot be looked at ({error.strerror}).") from error
+        raise NoRunError(f"{shown(place)} cannot be looked at ({error.strerror}).") from error
     if is_file:
         return [("", place)]
     if not is_folder:
-        raise NoRunError(f"Nothing at {place}: expected a run's directory or an event file.")
+        raise NoRunError(f"Nothing at {shown(place)}: expected a run's directory or an event file.")
     files = event_files_of(place)
     foreign = None if files else foreign_log_of(place)
     if not files and foreign is None:
         if why := why_unlisted(place):
-            raise NoRunError(f"{place} cannot be listed ({why}).")
-        raise NoRunError(f"No event file in {place}: looked for names that contain “{layout.FILE_MARK}”.")
+            raise NoRunError(f"{shown(place)} cannot be listed ({why}).")
+        raise NoRunError(f"No event file in {shown(place)}: looked for names that contain “{layout.FILE_MARK}”.")
     return files or [("", foreign or place)]
 
 
 def _followed(place: Path, path: Path) -> FollowedFile | FollowedTable:
     if layout.FILE_MARK not in path.name and is_foreign(path):
         return FollowedTable(path)
-    return FollowedFile(LocalFile(path, str(path.relative_to(place)) if place != path else path.name))
+    return FollowedFile(file_at(path, str(path.relative_to(place)) if place != path else path.name))
 
 
 def _with_split(split: str, data: EventData) -> EventData:
@@ -135,5 +148,7 @@ def _setup(text: str | None, config: Mapping[str, object], place: Path) -> tuple
             return setup_text.from_json(text), []
         except ValueError:
             notes = ["The set-up in the log is not in the form we know and was left out."]
+    if is_remote(place) and not place.is_dir():  # of an address of one file, nothing else is opened
+        return Setup(config=dict(config)), notes
     beside, beside_notes = config_beside(place if place.is_dir() else place.parent)
     return Setup(config={**beside, **config}), [*notes, *beside_notes]

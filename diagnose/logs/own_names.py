@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnose.logs.printable import printable
+from diagnose.logs.storage import is_remote, shown
 
 FILE = "diagnose.toml"
 LONGEST = 1_000_000  # bytes: no file of names is longer
@@ -29,17 +30,22 @@ def own_names(place: Path, root: Path | None = None) -> tuple[Mapping[str, str],
                 continue
             names = _read(path).get("names", {})
         except RecursionError:
-            return {}, [f"{path} was left out: nested too deep."]
+            return {}, [f"{shown(path)} was left out: nested too deep."]
         except (OSError, ValueError) as error:
-            return {}, [f"{path} was left out: {error}"]
+            return {}, [f"{shown(path)} was left out: {error}"]
         if isinstance(names, dict) and all(isinstance(signal, str) for signal in names.values()):
             return printable(names), []  # as the log's tags are
-        return {}, [f"{path} was left out: its [names] are no texts."]
+        return {}, [f"{shown(path)} was left out: its [names] are no texts."]
     return {}, []
 
 
 def files_of_names(place: Path) -> list[Path]:
-    """Where the names for what lies at `place` may stand, the nearest first."""
+    """Where the names for what lies at `place` may stand, the nearest first.
+
+    Of a remote place only its own folder and that of its runs, and nowhere for a file.
+    """
+    if is_remote(place):
+        return [folder / FILE for folder in (place, *list(place.parents)[:1])] if place.is_dir() else []
     place = place.absolute()
     return [folder / FILE for folder in (place, *place.parents)]
 

@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """A path of this machine or, for a URL, one that answers alike; fsspec is opened only for the latter.
+
+    Raises `InvalidArgumentError` where a URL cannot be used.
+    """
+    text = str(path)
+    if "://" not in text:
+        return Path(path)
+    from diagnose.logs import remote
+
+    return remote.remote_place(text) if remote.is_url(text) else Path(path)
+
+
+def looked_at(path: str | os.PathLike[str]) -> Path:
+    """The same, with what a driver remembers of it asked for anew. Raises `NoRunError` where that fails."""
+    place = place_of(path)
+    if is_remote(place):
+        from diagnose.logs import remote
+
+        remote.look(place)
+    return place
+
+
+def is_remote(place: object) -> bool:
+    """Whether a place from `place_of` lies behind a URL."""
+    return not isinstance(place, Path)
+
+
+def file_at(path: Path, name: str = "") -> File:
+    """The file at a place from `place_of`."""
+    if not is_remote(path):
+        return LocalFile(path, name)
+    from diagnose.logs.remote import RemoteFile
+
+    return RemoteFile(path, name)
+
+
+def shown(path: object) -> str:
+    """A path for people: of a URL only what is no secret."""
+    text = str(path)
+    if "://" not in text:
+        return text
+    from diagnose.logs import remote
+
+    return remote.shown(text)
 
 
 class Identity(NamedTuple):
@@ -22,6 +70,7 @@ class File(Protocol):
 
     name: str  # for people
     place: str  # for machines: where it lies, and no other file
+    window: int  # bytes that are read at a time; a record that is longer than all of them is passed over
 
     def identity(self) -> Identity:
         """Raises `OSError` where it is gone."""
@@ -32,6 +81,8 @@ class File(Protocol):
 
 class LocalFile:
     """A file on this machine. Its bytes are read, not mapped: one that is cut off while mapped ends the process."""
+
+    window = 64_000_000
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.path = path

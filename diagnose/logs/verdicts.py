@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import diagnose
-from diagnose.logs import config_files
 from diagnose.logs.cache import cache_folder
+from diagnose.logs.config_files import files_beside
 from diagnose.logs.discovery import files_of
 from diagnose.logs.own_names import files_of_names
+from diagnose.logs.storage import file_at, is_remote, place_of
 
 NAME = "verdicts.sqlite"
 PATIENCE = 5  # seconds that another scan may be writing
@@ -81,13 +82,15 @@ class Verdicts:
 
 def state_of(path: str) -> str:
     """All that a verdict on the run follows from, as it is now, and the version that examines it, as one key."""
-    place = Path(path)
+    place = place_of(path)
     folder = place if place.is_dir() else place.parent
     read = files_of(place) if place.is_dir() else [place]
-    beside = [folder / name for name in config_files.NAMES]
-    states = []
-    for file in (*read, *beside, *files_of_names(place)):
+    states: list[tuple[object, ...]] = []
+    for file in (*read, *files_beside(folder), *files_of_names(place)):
         try:
+            if is_remote(file):  # as the search for runs listed it
+                states.append((str(file), *file_at(file).identity()))
+                continue
             status = file.stat()
         except OSError:
             continue

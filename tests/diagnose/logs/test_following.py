@@ -121,7 +121,7 @@ def test_a_record_longer_than_what_is_read_at_a_time_is_passed_over_and_told(tmp
     first, second = (next((tmp_path / part).iterdir()).read_bytes() for part in "12")
     path = tmp_path / "events.out.tfevents.1"
     path.write_bytes(first + framed(b"x" * 10_000) + second)
-    monkeypatch.setattr(following, "WINDOW", 1000)
+    monkeypatch.setattr(LocalFile, "window", 1000)
     run = diagnose.load(path)
     assert steps_of(run) == list(range(6))
     assert "1 record(s) too long" in run.notes[0]
