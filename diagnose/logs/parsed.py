@@ -125,6 +125,7 @@ class _Row:
 
     @property
     def size(self) -> int:
+        """Its bytes."""
         return sum(part.nbytes for part in self.numbers.values())
 
 
