@@ -121,6 +121,8 @@ class BulkReader:
         columns = room.steps[:count], room.wall_times[:count], room.values[:count]
         starts, *columns = gathering.by_tag(room.tag_of[:count], len(self._names), *columns)
         for number in np.flatnonzero(np.diff(starts)):
+            if self._reader.passes_over(self._names[number]):
+                continue
             part = slice(starts[number], starts[number + 1])
             data.scalar(self._names[number]).extend(*(column[part] for column in columns))
         self._put_vectors(room.rows[: self._counts[kernel.VECTORS]], content, data)
@@ -129,6 +131,8 @@ class BulkReader:
     def _put_vectors(self, rows: NDArray[np.int64], content: Bytes, data: EventData) -> None:
         kinds, kind_of = np.unique(rows[:, [kernel.ROW_TAG, kernel.ROW_LENGTH]], axis=0, return_inverse=True)
         for kind, (number, length) in enumerate(kinds):
+            if self._reader.passes_over(self._names[number]):
+                continue
             own = rows[kind_of == kind]
             vectors = gathering.vectors_at(content, own[:, kernel.ROW_PLACE], length)
             data.vector(self._names[number]).extend(own[:, kernel.ROW_STEP], vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from diagnose.logs.cache import cache_folder
@@ -19,8 +20,8 @@ KEPT_FROM = FAST_FROM  # bytes read: of less, nothing is kept for the next time
 class FollowedFile:
     """One event file and what was read of it so far."""
 
-    def __init__(self, file: File) -> None:
-        self._file = file
+    def __init__(self, file: File, wanted: Container[str] | None = None) -> None:
+        self._file, self._wanted = file, wanted
         self._identity: Identity | None = None
         self._read_again = self._unreadable = ""
         self._begin_anew()
@@ -57,7 +58,7 @@ class FollowedFile:
 
     def _begin_anew(self) -> None:
         self.data = EventData()
-        self._reader = EventReader(self._file.name)
+        self._reader = EventReader(self._file.name, self._wanted)
         self._identity = None
         self._marks = b"", b""
         self._kept_until = 0
@@ -100,7 +101,7 @@ class FollowedFile:
 
     def _recall(self, identity: Identity) -> bool:
         """Go on from what was kept of the file at its place the last time; false where nothing was."""
-        kept_files = _kept_files() if identity.size >= KEPT_FROM else None
+        kept_files = _kept_files() if identity.size >= KEPT_FROM and self._wanted is None else None
         kept = kept_files.recall(self._file.place, self._file.name) if kept_files is not None else None
         if kept is None:
             return False
@@ -110,7 +111,9 @@ class FollowedFile:
 
     def _keep(self) -> None:
         """Keep what was read for the next time, where it is much more than was kept before."""
-        if self._reader.offset - self._kept_until < max(KEPT_FROM, self._kept_until // 2) or self._identity is None:
+        if self._reader.offset - self._kept_until < max(KEPT_FROM, self._kept_until // 2):
+            return
+        if self._identity is None or self._wanted is not None:  # of a part nothing is kept
             return
         kept_files = _kept_files()
         if kept_files is not None:

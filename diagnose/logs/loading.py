@@ -20,31 +20,42 @@ from diagnose.logs.foreign import foreign_log_of, is_foreign
 from diagnose.logs.merging import merged, side_by_side
 from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
+from diagnose.logs.selection import Selection, SelectionOfSplit
 from diagnose.logs.storage import file_at, is_remote, looked_at, place_of, shown
 from diagnose.run import Run, Setup
 
 
-def load(path: str | os.PathLike[str], names: Mapping[str, str] | None = None) -> Run:
+def load(
+    path: str | os.PathLike[str], names: Mapping[str, str] | None = None, only: Iterable[str] | None = None
+) -> Run:
     """Read one run from its directory or from a single file; nothing in it is ever executed.
 
     Event files of any writer, and tables: CSV, JSON lines, Parquet, the Trainer's state, MLflow's file store.
 
     `names` maps tags of the log onto our signals (`{"my_loss": "loss/train"}`), before all names that are
-    known and those of a `diagnose.toml` beside the runs. Raises `NoRunError` with one clear sentence where
+    known and those of a `diagnose.toml` beside the runs. `only` reads the tags or signals that it names or matches
+    (`["loss/train", "layers/*"]`), and passes over all others. Raises `NoRunError` with one clear sentence where
     nothing is there, or nothing that is an event.
     """
-    return FollowedRun(path, names).refresh()
+    return FollowedRun(path, names, only).refresh()
 
 
 class FollowedRun:
     """One run that may be growing: each refresh reads only what is new."""
 
     def __init__(
-        self, path: str | os.PathLike[str], names: Mapping[str, str] | None = None, *, root: Path | None = None
+        self,
+        path: str | os.PathLike[str],
+        names: Mapping[str, str] | None = None,
+        only: Iterable[str] | None = None,
+        *,
+        root: Path | None = None,
     ) -> None:
         self._path = path
         self._root = root  # nothing is read outside of it
-        self._names = names
+        self._names = names or {}
+        self._only = None if only is None else tuple(only)
+        self._wanted: Selection | None = None
         self._files: dict[tuple[str, Path], FollowedFile | FollowedTable] = {}
         self._run: Run | None = None
 
@@ -53,12 +64,23 @@ class FollowedRun:
         place = looked_at(self._path)
         listed = _files_at(place)
         if list(self._files) != listed:
-            self._files = {key: self._files.get(key) or _followed(place, key[1]) for key in listed}
+            if self._only is not None and self._wanted is None:
+                self._wanted = Selection(self._only, {**own_names(place, self._root)[0], **self._names})
+            self._files = {key: self._files.get(key) or self._followed(place, *key) for key in listed}
             self._run = None
         changed = _each_read_on(place, self._files.values())
         if self._run is None or any(changed):
             self._run = self._as_run()
         return self._run
+
+    def _followed(self, place: Path, split: str, path: Path) -> FollowedFile | FollowedTable:
+        if layout.FILE_MARK not in path.name and is_foreign(path):
+            return FollowedTable(path)
+        wanted = SelectionOfSplit(self._wanted, split) if split and self._wanted is not None else self._wanted
+        return FollowedFile(file_at(path, str(path.relative_to(place)) if place != path else path.name), wanted)
+
+    def _wants(self, tag: str) -> bool:
+        return self._wanted is None or tag in self._wanted
 
     def _notes(self) -> list[str]:
         return [note for file in self._files.values() for note in file.notes]
@@ -71,12 +93,12 @@ class FollowedRun:
         if not data.events:
             told = " ".join(["its files are empty or not TensorBoard event files.", *self._notes()])
             raise NoRunError(f"{shown(self._path)} holds no event: {told}")
-        lengths = {tag: len(column) for tag, column in data.scalars.items()}
+        lengths = {tag: len(column) for tag, column in data.scalars.items() if self._wants(tag)}
         own, own_notes = own_names(place_of(self._path), self._root)
-        mapping = names.mapped(lengths, {**own, **(self._names or {})})
+        mapping = names.mapped(lengths, {**own, **self._names})
         taken = set(mapping.values())
         scalars, epoch_notes = placed({signal: data.scalars[tag].series() for signal, tag in mapping.items()})
-        scalars |= {tag: column.series() for tag, column in data.scalars.items() if tag not in taken}
+        scalars |= {tag: data.scalars[tag].series() for tag in lengths if tag not in taken}
         setup, setup_notes = _setup(data.texts.get(layout.SETUP_TAG), data.config, place_of(self._path))
         return Run(
             path=shown(self._path),
@@ -115,12 +137,6 @@ def _files_at(place: Path) -> list[tuple[str, Path]]:
             raise NoRunError(f"{shown(place)} cannot be listed ({why}).")
         raise NoRunError(f"No event file in {shown(place)}: looked for names that contain “{layout.FILE_MARK}”.")
     return files or [("", foreign or place)]
-
-
-def _followed(place: Path, path: Path) -> FollowedFile | FollowedTable:
-    if layout.FILE_MARK not in path.name and is_foreign(path):
-        return FollowedTable(path)
-    return FollowedFile(file_at(path, str(path.relative_to(place)) if place != path else path.name))
 
 
 def _with_split(split: str, data: EventData) -> EventData:

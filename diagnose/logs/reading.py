@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -68,8 +68,9 @@ Item = Scalar | Vector | Text | Restart | Config
 class EventReader:
     """Reads one event file, again and again as it grows; `offset` is where the next read begins."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, wanted: Container[str] | None = None) -> None:
         self.offset = 0
+        self.wanted = wanted  # tags of scalars and vectors; all without one
         self.damage = Damage()
         self.plugins: dict[str, str] = {}  # of tags whose values said theirs; later values need not
         self.newly_told: list[str] = []  # tags whose plugin was told, or changed; read and emptied by the bulk reader
@@ -134,8 +135,12 @@ class EventReader:
             yield Restart(event.step)
         for value in event.summary.value:
             item = self._item(event.step, event.wall_time, printable(value.tag), value)
-            if item is not None:
+            if item is not None and not (isinstance(item, Scalar | Vector) and self.passes_over(item.tag)):
                 yield item
+
+    def passes_over(self, tag: str) -> bool:
+        """Whether nobody asked for the scalars and vectors of that tag."""
+        return self.wanted is not None and tag not in self.wanted
 
     def _item(self, step: int, wall_time: float, tag: str, value: Any) -> Item | None:
         if value.HasField("simple_value"):

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 import diagnose
-from diagnose.logs import loading, setup_text
+from diagnose.logs import following, loading, reading, setup_text
 from diagnose.logs.writing import EventFile
 from diagnose.run import Layer, Setup
 
@@ -193,3 +193,28 @@ def test_a_log_that_begins_late_is_measured_from_there(tmp_path):
     assert (early.start, early.length) == (0, 100)
     assert (late.start, late.length) == (100_001, 99)
     assert (sparse.start, sparse.length) == (0, 1000)
+
+
+@pytest.mark.parametrize("fast_from", [0, 2**60])
+def test_only_what_one_asks_for_is_read(tmp_path, monkeypatch, fast_from):
+    monkeypatch.setattr(reading, "FAST_FROM", fast_from)
+    monkeypatch.setattr(following, "KEPT_FROM", 1)
+    for split in ("train", "validation"):
+        with EventFile(tmp_path / split) as file:
+            for step in range(5):
+                vectors = {"layers/grad_norm": np.ones(2, "f4"), "layers/activation_variance": np.ones(2, "f4")}
+                file.write_step(step, 1.7e9 + step, [("loss", 1.0), ("mine", 2.0), ("accuracy", 0.5)], vectors)
+    whole = diagnose.load(tmp_path)
+    assert set(whole.scalars) > {"loss/train", "loss/validation", "accuracy/train", "train/mine"}
+    run = diagnose.load(tmp_path, only=["loss/*", "layers/grad_norm"])
+    assert set(run.scalars) == {"loss/train", "loss/validation"}
+    assert set(run.layer_signals) == {"layers/grad_norm"}
+    assert set(diagnose.load(tmp_path, only=["train/mine"]).scalars) == {"train/mine"}
+    named = diagnose.load(tmp_path, names={"train/mine": "lr/group0"}, only=["lr/group0"])
+    assert set(named.scalars) == {"lr/group0"}
+    assert set(diagnose.load(tmp_path).scalars) == set(whole.scalars)
+
+
+def test_only_some_columns_of_a_table(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,loss,val_loss,speed\n1,2,3,4\n2,1,2,4\n")
+    assert set(diagnose.load(tmp_path, only=["loss/train"]).scalars) == {"loss/train"}
