@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from diagnose.errors import NoRunError
 from diagnose.logs import layout
 from diagnose.logs.foreign import CHECKPOINT, foreign_log_of
+from diagnose.logs.splits import splits_by_name
 from diagnose.logs.storage import is_remote, looked_at, shown
-
-# Keras and others write one run into a folder per split.
-SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "eval": "validation"}
 
 
 def find_runs(root: str | os.PathLike[str]) -> Iterator[str]:
     """Yield the path of every run below `root`, in the order of their names; opens only directory listings.
 
-    A run is a directory with event files, or one whose sub-folders `train` and `validation` hold them, or one
-    with a log of another kind (`diagnose/logs/foreign.py`).
+    A run is a directory with event files, or one whose sub-folders `train` and `validation` hold them
+    (`diagnose/logs/splits.py`), or one with a log of another kind (`diagnose/logs/foreign.py`).
     A folder that cannot be listed is passed over. Raises `NoRunError` where `root` is no directory.
     """
     yield from map(str, _runs_below(_folder_at(root), []))
@@ -57,7 +55,7 @@ def _runs_below(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
     while left:
         folder = left.pop()
         event_files, subfolders = _listing(folder, unlisted)
-        splits = [name for name in subfolders if name in SPLIT_FOLDERS and _listing(folder / name)[0]]
+        splits = _splits(folder, event_files, subfolders)
         foreign = None if event_files or splits else foreign_log_of(folder)
         if event_files or splits or foreign is not None:
             yield folder
@@ -68,6 +66,7 @@ def _runs_below(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
 
 def _listing(folder: Path, unlisted: list[Path] | None = None) -> tuple[list[str], list[str]]:
     """Names of the event files and of the real sub-folders; where it cannot be listed, `unlisted` grows."""
+    # The time in a name orders event files as they were written, also after a copy that lost the files' own times.
     try:
         listed = folder.iterdir() if is_remote(folder) else os.scandir(folder)
         entries: list[Any] = sorted(listed, key=lambda entry: entry.name)
@@ -100,12 +99,14 @@ def files_of(run: Path) -> list[Path]:
 
 def event_files_of(run: Path) -> list[tuple[str, Path]]:
     """The run's event files with the split whose folder they lie in ("" for none), oldest first."""
-    found = [("", path) for path in _event_files(run)]
-    for folder, split in SPLIT_FOLDERS.items():
-        found += [(split, path) for path in _event_files(run / folder)]
+    names, subfolders = _listing(run)
+    found = [("", run / name) for name in names]
+    for folder, split in _splits(run, names, subfolders).items():
+        found += [(split, run / folder / name) for name in _listing(run / folder)[0]]
     return found
 
 
-def _event_files(folder: Path) -> list[Path]:
-    # The time in the name orders them as they were written, also after a copy that lost the files' own times.
-    return [folder / name for name in _listing(folder)[0]]
+def _splits(folder: Path, event_files: Sequence[str], subfolders: Sequence[str]) -> dict[str, str]:
+    """The sub-folders that hold a split of the run, and which."""
+    named = splits_by_name(subfolders, beside_events=bool(event_files))
+    return {name: split for name, split in named.items() if _listing(folder / name)[0]}

@@ -13,7 +13,7 @@ from typing import Final
 
 from diagnose.signals import SIGNALS, TRAIN_LOSS, rank_of_loss
 
-_SPLITS: Final = {
+SPLITS: Final = {
     "train": "train", "training": "train",
     "validation": "validation", "val": "validation", "valid": "validation", "eval": "validation",
     "evaluation": "validation", "dev": "validation", "test": "validation",
@@ -37,15 +37,15 @@ def signal_of(tag: str) -> str | None:
     if tag in SIGNALS or rank_of_loss(tag) is not None or re.fullmatch(r"lr/group\d+", tag):
         return tag
     words = _words(re.sub(r"([a-z])([A-Z])", r"\1_\2", tag))
-    splits = [_SPLITS[w] for w in words if w in _SPLITS]
-    rest = tuple(w for w in words if w not in _SPLITS and w not in _FILLERS)
+    splits = [SPLITS[w] for w in words if w in SPLITS]
+    rest = tuple(w for w in words if w not in SPLITS and w not in _FILLERS)
     if len(rest) > 1 and rest[-1] == "loss":
         rest = (*(w for w in rest[:-1] if w not in _LOSS_KINDS), "loss")
     if rest in _QUANTITIES:
         return f"{_QUANTITIES[rest]}/{splits[0] if splits else 'train'}"
     if rest in _GRAD_NORMS:
         return "grad_norm"
-    return _lr_group([w for w in _words(tag) if w not in _SPLITS and w not in _FILLERS])
+    return _lr_group([w for w in _words(tag) if w not in SPLITS and w not in _FILLERS])
 
 
 @lru_cache(maxsize=10_000)
@@ -58,7 +58,7 @@ def is_training_loss(tag: str) -> bool:
         return tag == TRAIN_LOSS
     own = tag.endswith("/train")
     words = _words(tag)
-    about_training = not any(_SPLITS.get(word) == "validation" for word in words)
+    about_training = not any(SPLITS.get(word) == "validation" for word in words)
     other = "epoch" in words or "scale" in words or signal_of(tag) is not None
     return about_training and "loss" in tag.lower() and (own or not other)
 

@@ -218,3 +218,23 @@ def test_only_what_one_asks_for_is_read(tmp_path, monkeypatch, fast_from):
 def test_only_some_columns_of_a_table(tmp_path):
     (tmp_path / "metrics.csv").write_text("step,loss,val_loss,speed\n1,2,3,4\n2,1,2,4\n")
     assert set(diagnose.load(tmp_path, only=["loss/train"]).scalars) == {"loss/train"}
+
+
+def test_what_add_scalars_writes_is_one_run(tmp_path):
+    with SummaryWriter(tmp_path / "run") as writer:
+        for step in range(20):
+            writer.add_scalar("lr", 0.1, step)
+            writer.add_scalars("Loss", {"train": 1 / (step + 1), "val": 2 / (step + 1)}, step)
+            writer.add_scalars("metrics/Accuracy", {"train": 0.9, "val": 0.8}, step)
+    assert list(diagnose.find_runs(tmp_path)) == [str(tmp_path / "run")]
+    run = diagnose.load(tmp_path / "run")
+    signals = {"loss/train", "loss/validation", "accuracy/train", "accuracy/validation", "lr/group0"}
+    assert set(run.scalars) == signals
+    assert run.scalars["loss/validation"].values[0] == 2
+
+
+def test_runs_whose_names_end_in_a_split_are_runs(tmp_path):
+    write(tmp_path, range(3))
+    write(tmp_path / "resnet_test", range(3))
+    write(tmp_path / "resnet_test2", range(3))
+    assert len(list(diagnose.find_runs(tmp_path))) == 3
