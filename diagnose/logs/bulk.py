@@ -129,6 +129,8 @@ class BulkReader:
         self._counts[kernel.VALUES] = self._counts[kernel.VECTORS] = 0
 
     def _put_vectors(self, rows: NDArray[np.int64], content: Bytes, data: EventData) -> None:
+        if not len(rows):
+            return
         kinds, kind_of = np.unique(rows[:, [kernel.ROW_TAG, kernel.ROW_LENGTH]], axis=0, return_inverse=True)
         for kind, (number, length) in enumerate(kinds):
             if self._reader.passes_over(self._names[number]):

@@ -21,16 +21,12 @@ DEEPEST: Final = 4  # nested settings are taken up to here, `optim.lr` as well a
 
 
 def files_beside(run: Path) -> list[Path]:
-    """Where settings may stand; in a folder of their own only where that is there."""
-    paths = [run / name for name in NAMES]
-    return [path for path in paths if path.parent == run or _is_folder(path.parent)]
-
-
-def _is_folder(path: Path) -> bool:
+    """Those of the files that are there."""
     try:
-        return path.is_dir()
+        present = {path.name for path in run.iterdir()}
     except OSError:
-        return False
+        return []
+    return [run / name for name in NAMES if name.partition("/")[0] in present]
 
 
 def config_beside(run: Path) -> tuple[dict[str, Any], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -20,7 +20,7 @@ from diagnose.logs.tensors import is_text, numbers_of
 if TYPE_CHECKING:
     from diagnose.logs.bulk import BulkReader
 
-FAST_FROM: Final = 4_000_000  # bytes: below, loading what was compiled takes longer than reading without it
+FAST_FROM: Final = 4_000_000  # bytes: to read fewer takes less time than to load what was compiled
 PLAIN_PLUGINS: Final = frozenset({"", "scalars"})
 
 Bytes = NDArray[np.uint8]
@@ -68,6 +68,8 @@ Item = Scalar | Vector | Text | Restart | Config
 class EventReader:
     """Reads one event file, again and again as it grows; `offset` is where the next read begins."""
 
+    read_so_far: ClassVar = [0]  # bytes of all files, by this process
+
     def __init__(self, name: str, wanted: Container[str] | None = None) -> None:
         self.offset = 0
         self.wanted = wanted  # tags of scalars and vectors; all without one
@@ -99,7 +101,8 @@ class EventReader:
 
     def read(self, content: Bytes, data: EventData) -> None:
         """Add to `data` what `content` holds, the file's bytes from `offset` on, as far as its records are whole."""
-        bulk = self._bulk_reader() if len(content) >= FAST_FROM or self._bulk is not None else None
+        self.read_so_far[0] += len(content)
+        bulk = self._bulk_reader() if self.read_so_far[0] >= FAST_FROM or self._bulk is not None else None
         if bulk is not None:
             bulk.read(content, data)
         else:

@@ -14,11 +14,13 @@ FOLDERS: Final = {"train": "train", "validation": "validation", "val": "validati
 def splits_by_name(folders: Iterable[str], *, beside_events: bool) -> dict[str, str]:
     """Which of the folders are splits of one run by their names, and which split each is.
 
-    `train`, `validation` and their like always are. `Loss_train` and `Loss_val` are where event files of the run lie
-    beside them: so `add_scalars("Loss", {"train": …, "val": …})` writes. Alone, either may be a run of its own.
+    `train`, `validation`, `val` and `eval` always are, `test` and the like beside one of training. `Loss_train` and
+    `Loss_val` are where event files of the run lie beside them: so `add_scalars("Loss", {"train": …, "val": …})`
+    writes. Alone, either may be a run of its own.
     """
     names = list(folders)
-    found = {name: FOLDERS[name] for name in names if name in FOLDERS}
+    known = SPLITS if any(SPLITS.get(name) == "train" for name in names) else FOLDERS
+    found = {name: known[name] for name in names if name in known}
     if beside_events:
         found |= _written_together(names)
     return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))

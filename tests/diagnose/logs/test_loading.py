@@ -238,3 +238,10 @@ def test_runs_whose_names_end_in_a_split_are_runs(tmp_path):
     write(tmp_path / "resnet_test", range(3))
     write(tmp_path / "resnet_test2", range(3))
     assert len(list(diagnose.find_runs(tmp_path))) == 3
+
+
+def test_a_folder_called_test_is_a_split_beside_one_called_train_and_else_a_run(tmp_path):
+    for path in ("a/train", "a/test", "b/test"):
+        write(tmp_path / path, range(3), tag="loss")
+    assert list(diagnose.find_runs(tmp_path)) == [str(tmp_path / "a"), str(tmp_path / "b" / "test")]
+    assert set(diagnose.load(tmp_path / "a").scalars) == {"loss/train", "loss/validation"}
