@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tables
@@ -36,7 +37,7 @@ PATIENCE_S = 60.0  # with the data server, which tells less than all where runs 
 SLOW_S = 10.0  # what takes longer is read once
 MB = 1e6
 
-Reader = Callable[[Path], int]  # reads all runs below a folder and returns the number of scalars
+Reader = Callable[[Any], int]  # reads all runs below a folder and returns the number of scalars
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ def main() -> None:
         write_scalars(Path(folder) / "warm", 120_000)
         for name, root in written(Path(folder), options.scalars, options.corpus):
             for reader in READERS:
-                if find_spec(NEEDS.get(reader, "numpy")) and not (
-                    reader in SLOW and f"{4 * options.scalars:,}" in name
-                ):
+                too_slow = reader in SLOW and f"{4 * options.scalars:,}" in name
+                elsewhere = "://" in str(root) and reader != "diagnose"
+                if find_spec(NEEDS.get(reader, "numpy")) and not too_slow and not elsewhere:
                     speeds.append(in_its_own_process(name, root, reader, Path(folder)))
                     print(f"{name}: {reader}: {speeds[-1].seconds:.3f} s, {speeds[-1].peak_mb:.0f} MB", flush=True)
     heads = ("files", "reader", "seconds", "scalars", "scalars/s", "× EventAccumulator", "peak memory")
@@ -74,11 +75,16 @@ def main() -> None:
         tables.write(options.output, "reading", table, speeds)
 
 
-def written(folder: Path, scalars: int, corpus: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+def written(folder: Path, scalars: int, corpus: Sequence[Path]) -> Iterator[tuple[str, Path | str]]:
     """Write each set of files and yield its name and folder."""
     for number in (scalars // 4, scalars, 4 * scalars):
         yield f"{number:,} scalars, one a record", write_scalars(folder / f"scalars{number}", number)
     yield f"200 runs of {TAGS} tags by {STEPS:,} steps", write_runs(folder / "many", 200, TAGS, STEPS)
+    if find_spec("moto") and find_spec("s3fs"):
+        yield (
+            f"100 of them on S3 (moto's server on this machine), {TAGS} tags by {STEPS:,} steps",
+            on_s3(folder / "many"),
+        )
     yield "5,000 runs of 2 tags by 50 steps", write_runs(folder / "thousands", 5000, 2, 50)
     yield "one run of 12,345 tags by 20 steps", write_runs(folder / "tags", 1, 12_345, 20)
     yield "10,000 scalars beside 2,000 images of 100 kB", write_images(folder / "images")
@@ -110,6 +116,27 @@ def write_runs(folder: Path, runs: int, tags: int, steps: int) -> Path:
     return folder
 
 
+def on_s3(folder: Path) -> str:
+    """The first hundred runs on a server of its own thread, and their URL."""
+    import boto3
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "AKIAFAKEFAKEFAKEFAKE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+    }
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="runs")
+    for run in sorted(folder.iterdir())[:100]:
+        for path in run.iterdir():
+            client.upload_file(str(path), "runs", f"many/{run.name}/{path.name}")
+    return "s3://runs/many"
+
+
 def write_images(folder: Path) -> Path:
     """Scalars, and now and then an image."""
     folder.mkdir(parents=True)
@@ -124,7 +151,7 @@ def write_images(folder: Path) -> Path:
     return folder
 
 
-def ours(root: Path) -> int:
+def ours(root: Path | str) -> int:
     """Read every run below `root`."""
     runs = [diagnose.load(path) for path in diagnose.find_runs(root)]
     return sum(len(series) for run in runs for series in run.scalars.values())
@@ -206,14 +233,14 @@ NEEDS: Mapping[str, str] = {"tbparse": "tbparse", "Rust data server, memory of i
 SLOW: frozenset[str] = frozenset({"EventAccumulator", "tbparse", "diagnose, without Numba"})
 
 
-def in_its_own_process(files: str, root: Path, reader: str, folder: Path) -> Speed:
+def in_its_own_process(files: str, root: Path | str, reader: str, folder: Path) -> Speed:
     """Measure one reader on one set of files; what one leaves in memory is no other's."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         seconds, count, peak_mb = pool.apply(measured, (root, reader, folder / "warm"))
     return Speed(files, reader, seconds, count, peak_mb)
 
 
-def measured(root: Path, reader: str, warm: Path) -> tuple[float, int, float]:
+def measured(root: Path | str, reader: str, warm: Path) -> tuple[float, int, float]:
     """The best of three readings, or the only one of a slow reader; the scalars; the first reading's peak in MB."""
     read = READERS[reader]
     if reader not in SLOW:
@@ -242,7 +269,7 @@ def rows(speeds: list[Speed]) -> Iterator[list[str]]:
             f"{one.seconds:.3g}",
             f"{one.scalars:,}",
             f"{one.scalars / one.seconds:,.0f}",
-            f"{theirs[0] / one.seconds:.3g}" if theirs else "–",
+            f"{theirs[0] / one.seconds:,.1f}" if theirs else "–",
             f"{one.peak_mb:,.0f} MB",
         ]
 
