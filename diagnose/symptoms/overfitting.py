@@ -41,7 +41,9 @@ def find(run: Run) -> Iterator[Finding]:
     raw = curves.reduced(validation)
     curve = curves.smoothed(raw, width=3)
     best_at = int(np.argmin(curve.values))
-    best, last, first = float(curve.values[best_at]), curve.last_level, float(validation.finite.values[0])
+    since_best = curve.between(int(curve.steps[best_at]), int(curve.steps[-1]))
+    last = min(curve.last_level, since_best.last_level)  # a fall that goes on to the end is no rise
+    best, first = float(curve.values[best_at]), float(validation.finite.values[0])
     rise = last - best
     needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curves.noise(raw.values))
     if rise <= needed:

@@ -150,6 +150,12 @@ def test_overfitting_names_the_best_step(run_with, rng):
     assert finding.window[1] == 100
 
 
+@pytest.mark.parametrize("points", [20, 200, 1000])
+def test_a_validation_loss_that_falls_to_the_end_is_no_overfitting(run_with, points):
+    falls = np.linspace(0.69, 0.2, points)
+    assert not only(run_with(**{"loss/train": falls + 0.02, "loss/validation": falls}), "overfitting")
+
+
 def test_a_validation_loss_that_stalls_is_no_overfitting(run_with, rng):
     x = np.arange(100)
     signals = {
