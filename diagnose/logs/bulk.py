@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnose.logs import gathering, kernel, layout
+from diagnose.logs import crc32c, gathering, kernel, layout
 from diagnose.logs.columns import EventData
 from diagnose.logs.reading import PLAIN_PLUGINS, Bytes, EventReader, Restart, Scalar, Vector, add
 from diagnose.logs.records import Record
@@ -49,7 +49,7 @@ class BulkReader:
         at, why = 0, kernel.FULL
         while why in {kernel.FULL, kernel.NO_ROOM, kernel.ODD}:
             at, why = kernel.scan(
-                content, at, kernel.CRC_TABLES, _PLUGIN_NAMES, self._tags, self._room, self._counts, self._scratch
+                content, at, crc32c.CRC_TABLES, _PLUGIN_NAMES, self._tags, self._room, self._counts, self._scratch
             )
             if why == kernel.ODD:
                 at = self._take_slowly(content, at, data)

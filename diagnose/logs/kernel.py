@@ -2,17 +2,19 @@
 
 What it takes of a record is what `diagnose/logs/reading.py` would: whatever a parser might refuse or see otherwise
 is no usual form. Only images, histograms and sounds are passed over without a look inside.
-One file: what Numba keeps of a function is not renewed where one that it calls has changed in another file.
+All but the checksum stands in one file: what Numba keeps of a function is not renewed where one that it calls has
+changed in another.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diagnose.logs.compiling import compiled_lean, inlined
+from diagnose.logs.crc32c import double_word, masked_crc, word
 
 # Why it stopped.
 DONE, FULL, NO_ROOM, ODD, TAIL, LENGTH_CRC = range(6)
@@ -27,8 +29,6 @@ ROW_TAG, ROW_STEP, ROW_PLACE, ROW_LENGTH, ROW = range(5)
 HEADER, FOOTER = 12, 4  # bytes of a record before and behind its content
 FRAME = HEADER + FOOTER
 
-_POLYNOMIAL: Final = 0x82F63B78  # CRC-32C, reflected
-_MASK_DELTA: Final = np.uint64(0xA282EAD8)
 _DT_FLOAT, _DT_DOUBLE = 1, 2
 _UNUSUAL = -2  # a tag of other characters than the printable ones of ASCII
 _LONGEST_LENGTH = 4  # bytes of a length field
@@ -73,64 +73,6 @@ def scratch() -> Scratch:
     """A new one."""
     bits = np.zeros(1, np.uint64)
     return Scratch(np.zeros(_FOUND, np.int64), bits, bits.view(np.float64), bits.view(np.float32))
-
-
-def _crc_tables() -> NDArray[np.uint32]:
-    """Tables for eight bytes at a time (slicing-by-8), of shape (8, 256)."""
-    tables = np.zeros((8, 256), np.uint32)
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (_POLYNOMIAL if crc & 1 else 0)
-        tables[0, byte] = crc
-    for number in range(1, 8):
-        tables[number] = (tables[number - 1] >> 8) ^ tables[0][tables[number - 1] & 255]
-    return tables
-
-
-CRC_TABLES: Final = _crc_tables()
-
-
-@compiled_lean
-def _word(data, at):
-    return np.uint32(
-        np.uint32(data[at])
-        | np.uint32(data[at + 1]) << np.uint32(8)
-        | np.uint32(data[at + 2]) << np.uint32(16)
-        | np.uint32(data[at + 3]) << np.uint32(24)
-    )
-
-
-@compiled_lean
-def _double_word(data, at):
-    return np.uint64(_word(data, at)) | np.uint64(_word(data, at + 4)) << np.uint64(32)
-
-
-@compiled_lean
-def _masked_crc(data, at, length, tables):
-    byte = np.uint32(255)
-    crc = np.uint32(0xFFFFFFFF)
-    end = at + length
-    while end - at >= 8:
-        low = np.uint32(crc ^ _word(data, at))
-        high = _word(data, at + 4)
-        crc = np.uint32(
-            tables[7, low & byte]
-            ^ tables[6, (low >> np.uint32(8)) & byte]
-            ^ tables[5, (low >> np.uint32(16)) & byte]
-            ^ tables[4, low >> np.uint32(24)]
-            ^ tables[3, high & byte]
-            ^ tables[2, (high >> np.uint32(8)) & byte]
-            ^ tables[1, (high >> np.uint32(16)) & byte]
-            ^ tables[0, high >> np.uint32(24)]
-        )
-        at += 8
-    while at < end:
-        crc = np.uint32(tables[0, (crc ^ data[at]) & byte] ^ (crc >> np.uint32(8)))
-        at += 1
-    whole = np.uint64(crc) ^ np.uint64(0xFFFFFFFF)
-    rotated = (whole >> np.uint64(15)) | (whole << np.uint64(17))
-    return np.uint32((rotated + _MASK_DELTA) & np.uint64(0xFFFFFFFF))
 
 
 @compiled_lean
@@ -386,7 +328,7 @@ def _event(data, at, end, plugins, tags, room, counts, scratch):
         return ODD
     wall_time, step, summary_end = 0.0, found[_STEP], found[_SUMMARY_END]
     if found[_WALL_TIME] >= 0:
-        bits[0] = _double_word(data, found[_WALL_TIME])
+        bits[0] = double_word(data, found[_WALL_TIME])
         wall_time = numbers[0]
     n, m = counts[VALUES], counts[VECTORS]
     at = found[_SUMMARY]
@@ -425,7 +367,7 @@ def _event(data, at, end, plugins, tags, room, counts, scratch):
             if told == OTHER or length != single:
                 continue
         room.tag_of[n], room.steps[n], room.wall_times[n] = tag, step, wall_time
-        bits[0] = _word(data, place) if length == 4 else _double_word(data, place)
+        bits[0] = word(data, place) if length == 4 else double_word(data, place)
         room.values[n] = np.float64(floats[0]) if length == 4 else numbers[0]
         n += 1
     counts[VALUES], counts[VECTORS] = n, m
@@ -439,13 +381,13 @@ def scan(data, at, tables, plugins, tags, room, counts, scratch):
     while at < size:
         if size - at < FRAME:
             return at, TAIL
-        if _masked_crc(data, at, 8, tables) != _word(data, at + 8):
+        if masked_crc(data, at, 8, tables) != word(data, at + 8):
             return at, LENGTH_CRC
-        length = _double_word(data, at)
+        length = double_word(data, at)
         if length > np.uint64(size - at - FRAME):
             return at, TAIL
         end = at + HEADER + np.int64(length)
-        if _masked_crc(data, at + HEADER, end - at - HEADER, tables) == _word(data, end):
+        if masked_crc(data, at + HEADER, end - at - HEADER, tables) == word(data, end):
             why = _event(data, at + HEADER, end, plugins, tags, room, counts, scratch)
             if why != DONE:
                 return at, why
