@@ -170,6 +170,8 @@ def _scan(options: argparse.Namespace) -> int:
     if options.format == "parquet" and options.output is None:
         raise DiagnoseError("Parquet is no text for a terminal: name a file with -o.")
     paths = runs_below(options.root)
+    if options.no_cache:
+        os.environ["DIAGNOSE_CACHE"] = "off"  # nor what was read of the files
     known = None if options.no_cache else Verdicts()
     verdicts = list(progress(scan(paths, known, jobs=options.jobs, engine=options.engine), len(paths)))
     verdicts.sort(key=lambda verdict: verdict.run)
@@ -178,6 +180,8 @@ def _scan(options: argparse.Namespace) -> int:
         print(sentence, file=sys.stderr if options.format != "table" and options.output is None else sys.stdout)
     if known is not None:
         known.close()
+    if verdicts and all(verdict.health == "unreadable" for verdict in verdicts):
+        return UNUSABLE
     worst = max((RANKS.index(verdict.health) for verdict in verdicts if verdict.health in RANKS), default=-1)
     return ILL if options.fail_on != "never" and worst >= RANKS.index(options.fail_on) else HEALTHY
 

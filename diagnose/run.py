@@ -126,7 +126,8 @@ class Run:
     """One training run: a directory with event logs, read.
 
     `names` maps each signal to the name under which its logger wrote it; `unmapped` are the scalars
-    that no signal was found for; `notes` say what reading lost or assumed, one sentence each.
+    that no signal was found for; `notes` say what reading lost or assumed, one sentence each; `complete` is
+    false where a file could not be read, this time.
     """
 
     path: str
@@ -136,6 +137,7 @@ class Run:
     names: Mapping[str, str] = field(default_factory=dict)
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    complete: bool = True
 
     def scalar(self, name: str) -> Series | None:
         """The scalar signal, or None where it was not logged or has no values."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import joblib
+import numpy as np
+from scipy.stats import ks_2samp
 
 from diagnose.errors import DiagnoseError, InvalidArgumentError
 from diagnose.examination import examine
@@ -21,10 +23,11 @@ from diagnose.logs.verdicts import Verdicts, state_of
 from diagnose.prescriptions.doses import current_lr
 
 Engine = Literal["local", "dask", "ray"]
-TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: a half is no chance
+TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: less is not worth a sentence
+BY_CHANCE: Final = 0.01  # how likely rates drawn at random may differ as much
 AT_A_TIME: Final = 200  # runs, where a backend gives them all together
 KILLED: Final = "Its examination ended the process, as happens where memory is short."
-FEWEST: Final = 5  # ill runs of which something is said in common
+FEWEST: Final = 5  # ill runs, and well ones, of which something is said in common
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Verdict:
     probability: float | None = None
     lr: float | None = None
     error: str = ""
+    complete: bool = True  # false where a file of it could not be read, this time
 
 
 def verdict_of(path: str) -> Verdict:
@@ -52,7 +56,8 @@ def verdict_of(path: str) -> Verdict:
         return Verdict(path, "unreadable", error=printable(f"{type(error).__name__}: {error}"))
     worst = max(diagnosis.findings, key=lambda finding: (finding.severity.rank, finding.confidence), default=None)
     if worst is None or worst.severity is Severity.INFO:
-        return Verdict(path, "healthy", diagnosis.run.steps, lr=current_lr(diagnosis.run))
+        rate, complete = current_lr(diagnosis.run), diagnosis.run.complete
+        return Verdict(path, "healthy", diagnosis.run.steps, lr=rate, complete=complete)
     cause = diagnosis.causes[0] if diagnosis.causes else None
     return Verdict(
         run=path,
@@ -63,6 +68,7 @@ def verdict_of(path: str) -> Verdict:
         likeliest_cause=cause.id if cause is not None else "",
         probability=cause.probability if cause is not None else None,
         lr=current_lr(diagnosis.run),
+        complete=diagnosis.run.complete,
     )
 
 
@@ -76,7 +82,7 @@ def scan(
     """
     left: dict[str, str] = {}  # path -> its state before anyone looks at it: it may be growing
     for path in paths:
-        state = state_of(path) if verdicts is not None else ""
+        state = _state(path) if verdicts is not None else ""
         known = _known(path, verdicts.remembered(state)) if verdicts is not None else None
         if known is not None:
             yield known
@@ -84,9 +90,16 @@ def scan(
             left[path] = state
     with _engine(engine):
         for verdict in _examined(list(left), jobs, engine):
-            if verdicts is not None and verdict.health != "unreadable":
+            if verdicts is not None and verdict.health != "unreadable" and verdict.complete:
                 verdicts.remember(left[verdict.run], vars(verdict))
             yield verdict
+
+
+def _state(path: str) -> str:
+    try:
+        return state_of(path)
+    except (DiagnoseError, OSError):  # a folder that cannot be entered: the examination says why
+        return ""
 
 
 def _known(path: str, found: Mapping[str, Any] | None) -> Verdict | None:
@@ -166,17 +179,21 @@ def in_common(verdicts: Iterable[Verdict]) -> Iterator[str]:
 
 
 def _telling_rate(ill: Sequence[Verdict], well: Sequence[Verdict]) -> tuple[float, int] | None:
-    """The learning rate that best tells the ill from the well, and how many ill runs lie above it; None without one."""
-    bad = [verdict.lr for verdict in ill if verdict.lr is not None]
-    good = [verdict.lr for verdict in well if verdict.lr is not None]
-    if len(bad) < FEWEST or not good:
+    """The learning rate that best tells the ill from the well, and how many ill runs lie above it; None without one.
+
+    Where the two shares above a rate differ most is Kolmogorov's and Smirnov's statistic, and tells how likely chance
+    would do as much.
+    """
+    bad = np.sort([verdict.lr for verdict in ill if verdict.lr is not None])
+    good = np.sort([verdict.lr for verdict in well if verdict.lr is not None])
+    if min(len(bad), len(good)) < FEWEST:
         return None
-
-    def gap(rate: float) -> float:
-        return sum(lr > rate for lr in bad) / len(bad) - sum(lr > rate for lr in good) / len(good)
-
-    best = max(sorted({*good}), key=gap)
-    return (best, sum(lr > best for lr in bad)) if gap(best) >= TELLING else None
+    rates = np.unique(good)
+    gaps = np.searchsorted(good, rates, "right") / len(good) - np.searchsorted(bad, rates, "right") / len(bad)
+    best = int(np.argmax(gaps))
+    if gaps[best] < TELLING or ks_2samp(bad, good, alternative="less").pvalue > BY_CHANCE:
+        return None
+    return float(rates[best]), int((bad > rates[best]).sum())
 
 
 def _engine(engine: Engine) -> AbstractContextManager[Any]:

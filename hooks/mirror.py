@@ -75,16 +75,19 @@ class Mirror:
 
     def _copy(self) -> bool:
         """Send what has changed; returns whether all of it arrived."""
-        try:
-            for file in sorted(path for path in self.spool.rglob("*") if path.is_file() and path.suffix != ".partial"):
+        errors = []
+        for file in sorted(path for path in self.spool.rglob("*") if path.is_file() and path.suffix != ".partial"):
+            try:
                 self._send(file)
-        except Exception as error:  # noqa: BLE001  whatever a driver raises must not end the thread
+            except Exception as error:  # noqa: BLE001  whatever a driver raises must not end the thread
+                errors.append(error)
+        if errors:
             self._failures += 1
             if self._failures == PATIENCE and not self._told:
                 self._told = True
                 logger.warning(
                     "diagnose: the log does not reach %s (%s); it is tried again, and meanwhile kept in %s.",
-                    shown(self.place), reason(error), self.spool,
+                    shown(self.place), reason(errors[0]), self.spool,
                 )  # fmt: skip
             return False
         self._failures = 0
@@ -95,7 +98,12 @@ class Mirror:
         state = status.st_size, status.st_mtime_ns
         if self._sent.get(file) != state:
             place = cast(Any, self.place)
-            place.fs.put_file(str(file), f"{place.path.rstrip('/')}/{file.relative_to(self.spool).as_posix()}")
+            target = f"{place.path.rstrip('/')}/{file.relative_to(self.spool).as_posix()}"
+            try:
+                place.fs.put_file(str(file), target)
+            except FileNotFoundError:  # where folders are more than names
+                place.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+                place.fs.put_file(str(file), target)
             self._sent[file] = state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -11,17 +12,28 @@ from numpy.typing import NDArray
 from diagnose.logs import crc32c, gathering, kernel, layout
 from diagnose.logs.columns import EventData
 from diagnose.logs.reading import PLAIN_PLUGINS, Bytes, EventReader, Restart, Scalar, Vector, add
-from diagnose.logs.records import Record
+from diagnose.logs.records import Record, framed
 
 ROOM: Final = 2**20  # values that are gathered before they are put with their tags
-BYTES_OF_A_VALUE: Final = 12  # at least: content holds no more values than that
+BYTES_OF_A_VALUE: Final = 12  # about the least: content hardly holds more values than that
 ROOM_FOR_VECTORS: Final = 2**16
 ROOM_FOR_TAGS: Final = 2**12
+COMPILED: Final = 50  # functions, at most: each may fail once to be kept
 LETTERS_OF_A_TAG: Final = 64  # on the average
 
 _PLUGIN_NAMES: Final = kernel.PluginNames(
     *(np.frombuffer(name.encode(), np.uint8) for name in ("scalars", layout.VECTOR_PLUGIN, layout.HPARAMS_PLUGIN))
 )
+
+
+def make_ready() -> None:
+    """Have everything compiled, kept or not: what cannot be kept (a full disk) works all the same, once it is there."""
+    reader, record = EventReader(""), framed(b"\x09" + bytes(8))
+    for _ in range(COMPILED):
+        with suppress(OSError):
+            BulkReader(reader).read(np.frombuffer(record, np.uint8), EventData())
+            gathering.vectors_at(np.zeros(4, np.uint8), np.zeros(1, np.int64), 1)
+            return
 
 
 class BulkReader:

@@ -172,11 +172,13 @@ class EventData:
     def restart(self, step: int) -> None:
         """The training begins again at `step`: what was written for it and later steps is void."""
         left_out = 0
+        kept_scalars = dict(self.scalars)
         for tag, column in self.scalars.items():
             void = column.raw()[0] >= step
             if void.any():
-                self.scalars[tag] = column.without(void)
+                kept_scalars[tag] = column.without(void)
                 left_out += int(void.sum())
+        self.scalars = {tag: column for tag, column in kept_scalars.items() if len(column)}
         self.vectors = {tag: kept for tag, column in self.vectors.items() if len(kept := column.until(step))}
         self.restarts.append(step)
         if left_out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,9 @@ def _runs_below(folder: Path, unlisted: list[Path]) -> Iterator[Path]:
 
 def _listing(folder: Path, unlisted: list[Path] | None = None) -> tuple[list[str], list[str]]:
     """Names of the event files and of the real sub-folders; where it cannot be listed, `unlisted` grows."""
-    # The time in a name orders event files as they were written, also after a copy that lost the files' own times.
     try:
         listed = folder.iterdir() if is_remote(folder) else os.scandir(folder)
-        entries: list[Any] = sorted(listed, key=lambda entry: entry.name)
+        entries: list[Any] = sorted(listed, key=lambda entry: _order(entry.name))
     except OSError:
         if unlisted is not None:
             unlisted.append(folder)
@@ -78,6 +78,16 @@ def _listing(folder: Path, unlisted: list[Path] | None = None) -> tuple[list[str
     # Links are not followed: a folder that holds itself by a link would never end.
     folders = [e.name for e in entries if not e.is_symlink() and e.is_dir() and not e.name.startswith(".")]
     return files, folders
+
+
+def _order(name: str) -> tuple[int, list[tuple[int, str]]]:
+    """By the time in an event file's name, as they were written; numbers in names by their size."""
+    time = re.search(rf"{layout.FILE_MARK}\D*(\d{{1,19}})", name)
+    return int(time[1]) if time else 0, [(int(part), "") if part.isdecimal() else (0, part) for part in _parts(name)]
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(r"(\d{1,19})", name)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -14,6 +14,8 @@ from diagnose.logs.table_files import LARGEST
 class FollowedTable:
     """One such log and what was read of it."""
 
+    readable = True  # or reading raises
+
     def __init__(self, path: Path) -> None:
         self.data = EventData()
         self.notes: list[str] = []

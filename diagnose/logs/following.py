@@ -31,8 +31,13 @@ class FollowedFile:
         """What was lost, a sentence each."""
         return [*filter(None, (self._read_again, self._unreadable)), *self._reader.notes]
 
+    @property
+    def readable(self) -> bool:
+        """Whether nothing kept the last look from reading all that is there."""
+        return not self._unreadable
+
     def read_on(self) -> bool:
-        """Read what has come since the last time; returns whether anything has. A file that is gone stays as read."""
+        """Read what has come since the last time; returns whether anything has. What cannot be read stays as read."""
         told = self._unreadable
         try:
             changed = self._read_what_came()
@@ -50,7 +55,7 @@ class FollowedFile:
         if self._is_another(identity):
             self._begin_anew()
             if not recalled:
-                self._read_again = f"{self._file.name}: the file was cut off or replaced, and read again."
+                self._read_again = f"{self._file.name}: the file was cut off, changed or replaced, and read again."
         self._read_until(identity.size)
         self._identity = identity
         self._keep()
@@ -67,7 +72,9 @@ class FollowedFile:
         before = self._identity
         if before is None:
             return False
-        return now.key != before.key or now.size < before.size or self._marks_now() != self._marks
+        if now.key != before.key or now.size <= before.size:  # of the same size: changed in its place
+            return True
+        return self._marks_now() != self._marks
 
     def _marks_now(self) -> tuple[bytes, bytes]:
         """The bytes that now stand where the marks were taken."""
@@ -113,8 +120,8 @@ class FollowedFile:
         """Keep what was read for the next time, where it is much more than was kept before."""
         if self._reader.offset - self._kept_until < max(KEPT_FROM, self._kept_until // 2):
             return
-        if self._identity is None or self._wanted is not None:  # of a part nothing is kept
-            return
+        if self._identity is None or self._wanted is not None or not self._reader.damage.sound:
+            return  # a part, or what may be mended in its place
         kept_files = _kept_files()
         if kept_files is not None:
             kept_files.keep(self._file.place, self._identity, self._marks, self.data, self._reader)

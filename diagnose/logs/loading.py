@@ -54,7 +54,7 @@ class FollowedRun:
         self._path = path
         self._root = root  # nothing is read outside of it
         self._names = names or {}
-        self._only = None if only is None else tuple(only)
+        self._only = only
         self._wanted: Selection | None = None
         self._files: dict[tuple[str, Path], FollowedFile | FollowedTable] = {}
         self._run: Run | None = None
@@ -79,34 +79,40 @@ class FollowedRun:
         wanted = SelectionOfSplit(self._wanted, split) if split and self._wanted is not None else self._wanted
         return FollowedFile(file_at(path, str(path.relative_to(place)) if place != path else path.name), wanted)
 
-    def _wants(self, tag: str) -> bool:
-        return self._wanted is None or tag in self._wanted
+    def _asks_for(self, tag: str) -> bool:
+        return self._wanted is None or self._wanted.asks_for(tag)
 
     def _notes(self) -> list[str]:
         return [note for file in self._files.values() for note in file.notes]
 
     def _as_run(self) -> Run:
         data = side_by_side(
-            _with_split(split, merged([self._files[key].data for key in keys]))
-            for (split, _), keys in groupby(self._files, key=lambda key: (key[0], key[1].parent))
+            (folder.name, _with_split(split, merged([self._files[key].data for key in keys])))
+            for (split, folder), keys in groupby(self._files, key=lambda key: (key[0], key[1].parent))
         )
         if not data.events:
             told = " ".join(["its files are empty or not TensorBoard event files.", *self._notes()])
             raise NoRunError(f"{shown(self._path)} holds no event: {told}")
-        lengths = {tag: len(column) for tag, column in data.scalars.items() if self._wants(tag)}
+        lengths = {tag: len(column) for tag, column in data.scalars.items() if len(column)}
         own, own_notes = own_names(place_of(self._path), self._root)
         mapping = names.mapped(lengths, {**own, **self._names})
         taken = set(mapping.values())
         scalars, epoch_notes = placed({signal: data.scalars[tag].series() for signal, tag in mapping.items()})
-        scalars |= {tag: data.scalars[tag].series() for tag in lengths if tag not in taken}
+        scalars = {signal: series for signal, series in scalars.items() if self._asks_for(mapping[signal])}
+        scalars |= {tag: data.scalars[tag].series() for tag in lengths if tag not in taken and self._asks_for(tag)}
+        mapping = {signal: tag for signal, tag in mapping.items() if signal in scalars}
+        unmapped = sorted(tag for tag in scalars if tag not in mapping and not tag.startswith(layout.OWN_TAGS))
         setup, setup_notes = _setup(data.texts.get(layout.SETUP_TAG), data.config, place_of(self._path))
+        if self._wanted is not None and not scalars:
+            epoch_notes.append(f"Nothing is called {' or '.join(self._wanted.asked)}, and no more was asked for.")
         return Run(
             path=shown(self._path),
             setup=setup,
             scalars=scalars,
-            layer_signals={tag: column.series() for tag, column in data.vectors.items()},
+            layer_signals={tag: column.series() for tag, column in data.vectors.items() if self._asks_for(tag)},
             names=mapping,
-            unmapped=tuple(sorted(tag for tag in set(lengths) - taken if not tag.startswith(layout.OWN_TAGS))),
+            unmapped=tuple(unmapped),
+            complete=all(file.readable for file in self._files.values()),
             notes=tuple(
                 printable([*self._notes(), *data.notes, *own_notes, *epoch_notes, *setup_notes, *_dropped(data)])
             ),
@@ -153,6 +159,8 @@ def _dropped(data: EventData) -> list[str]:
     if layout.DROPPED_TAG not in data.scalars:
         return []
     _, _, dropped = data.scalars[layout.DROPPED_TAG].raw()
+    if not len(dropped):
+        return []
     return [f"{dropped[-1]:,.0f} step(s) could not be written while training ran."]
 
 

@@ -84,15 +84,18 @@ def mapped(lengths: Mapping[str, int], own: Mapping[str, str] | None = None) -> 
     """Signal -> the tag to take for it, given each tag's number of values, and a user's own tag -> signal.
 
     What the user says comes first. Where several tags mean the same signal (`train_loss_step` and
-    `train_loss_epoch`), our own name wins, then the one with most values, then the first by name.
+    `train_loss_epoch`), our own name wins, then one that is no test's, then the one with most values, then the first
+    by name.
     """
     own = {tag: signal for tag, signal in (own or {}).items() if tag in lengths}
-    best: dict[str, tuple[bool, int, str]] = {}
+    best: dict[str, tuple[bool, bool, int, str]] = {}
     for tag in sorted(lengths.keys() - own.keys(), reverse=True):
         signal = signal_of(tag)
         if signal is not None and signal not in own.values():
             best[signal] = max(
-                best.get(signal, (False, -1, "")), (tag == signal, lengths[tag], tag), key=lambda b: b[:2]
+                best.get(signal, (False, False, -1, "")),
+                (tag == signal, "test" not in _words(tag), lengths[tag], tag),
+                key=lambda b: b[:3],
             )
-    taken = {signal: tag for signal, (_, _, tag) in best.items()} | {signal: tag for tag, signal in own.items()}
+    taken = {signal: tag for signal, (*_, tag) in best.items()} | {signal: tag for tag, signal in own.items()}
     return dict(sorted(taken.items()))

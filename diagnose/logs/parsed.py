@@ -1,7 +1,8 @@
 """What was read of large event files, kept for the next time: opened again, a file costs no reading.
 
-One Arrow file for each event file, mapped into memory when it is recalled. In it: a row for each tag (and length of
-its vectors), and what it takes to read on from where reading had ended.
+One Arrow file for each event file, and a checksum behind it. In it: a row for each tag (and length of its vectors),
+and what it takes to read on from where reading had ended. It is read, not mapped: what is cut off while mapped, as
+home folders of several machines allow, ends the process.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -26,6 +29,8 @@ from diagnose.logs.columns import Column, EventData, VectorColumn
 from diagnose.logs.reading import EventReader
 from diagnose.logs.storage import Identity
 
+FORMAT: Final = 1  # to be raised where a file is read otherwise than before
+VERSION: Final = f"{diagnose.__version__}/{FORMAT}"
 MOST_BYTES: Final = 4_000_000_000  # of all that is kept: what was used longest ago goes first
 ROWS_BYTES: Final = 32_000_000  # about, that are put into one batch of rows
 
@@ -36,6 +41,7 @@ _NUMBERS: Final = {
 _FIELDS: Final = [("tag", pa.string()), ("width", pa.int64())]  # the width is 0 for scalars
 _SCHEMA: Final = pa.schema([*_FIELDS, *((name, pa.large_list(kind)) for name, (kind, _) in _NUMBERS.items())])
 _STATE: Final = b"diagnose"
+_CHECKSUM: Final = struct.Struct("<I")
 
 
 class Parsed(NamedTuple):
@@ -57,14 +63,16 @@ class ParsedFiles:
         """What was kept of the event file at `place`, None where nothing was; `name` is for people."""
         path = self._path(place)
         try:
-            with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
+            content = _sound(path)
+            with pa.ipc.open_file(pa.BufferReader(content)) as file:
                 state = json.loads(file.schema.metadata[_STATE])
-                if state.pop("version") != diagnose.__version__:
+                if state.pop("version") != VERSION:
                     return None
                 data = EventData(**state.pop("data"))
                 for number in range(file.num_record_batches):
                     _take_rows(file.get_batch(number), data)
-            os.utime(path)
+            with suppress(OSError):
+                os.utime(path)  # used of late
             return Parsed(
                 identity=Identity(*state["identity"]),
                 marks=(bytes.fromhex(state["marks"][0]), bytes.fromhex(state["marks"][1])),
@@ -78,22 +86,22 @@ class ParsedFiles:
         self, place: str, identity: Identity, marks: tuple[bytes, bytes], data: EventData, reader: EventReader
     ) -> None:
         """Keep what was read of the event file at `place` in the stead of what was kept before."""
-        with suppress(OSError, pa.ArrowException):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                try:
-                    _write(file, Parsed(identity, marks, data, reader))
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
-            Path(file.name).replace(self._path(place))
+        with suppress(OSError, pa.ArrowException, TypeError, ValueError):  # whatever it is, the log was read
+            content = _content(Parsed(identity, marks, data, reader))
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=self._folder) as folder, Path(folder, "new").open("wb") as file:
+                file.write(content)
+                file.write(_CHECKSUM.pack(google_crc32c.value(content)))
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(self._path(place))
             self._make_room()
 
     def _path(self, place: str) -> Path:
         return self._folder / f"{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()}.arrow"
 
     def _make_room(self) -> None:
-        kept = sorted(((path.stat(), path) for path in self._folder.iterdir()), key=lambda one: -one[0].st_mtime)
+        kept = sorted(((path.stat(), path) for path in self._folder.glob("*.arrow")), key=lambda one: -one[0].st_mtime)
         total = 0
         for status, path in kept:
             total += status.st_size
@@ -101,10 +109,19 @@ class ParsedFiles:
                 path.unlink(missing_ok=True)
 
 
-def _write(file: Any, parsed: Parsed) -> None:
+def _sound(path: Path) -> bytes:
+    """What stands before the checksum. Raises `ValueError` where that does not hold."""
+    with path.open("rb") as file:
+        content = file.read(max(path.stat().st_size - _CHECKSUM.size, 0))
+        if file.read() != _CHECKSUM.pack(google_crc32c.value(content)):
+            raise ValueError("damaged")
+    return content
+
+
+def _content(parsed: Parsed) -> bytes:
     data = parsed.data
     state = {
-        "version": diagnose.__version__,
+        "version": VERSION,
         "identity": parsed.identity,
         "marks": [mark.hex() for mark in parsed.marks],
         "data": {"texts": data.texts, "config": data.config, "notes": data.notes, "events": data.events,
@@ -112,9 +129,12 @@ def _write(file: Any, parsed: Parsed) -> None:
         "reader": parsed.reader.state(),
     }  # fmt: skip
     schema = _SCHEMA.with_metadata({_STATE: json.dumps(state).encode()})
-    with pa.ipc.new_file(file, schema) as writer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
         for rows in _batches(_rows(data)):
             writer.write_batch(_batch(rows, schema))
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 @dataclass(frozen=True)
@@ -140,11 +160,13 @@ def _rows(data: EventData) -> Iterator[_Row]:
 
 def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     batch: list[_Row] = []
+    size = 0
     for row in rows:
         batch.append(row)
-        if sum(one.size for one in batch) > ROWS_BYTES:
+        size += row.size
+        if size > ROWS_BYTES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 

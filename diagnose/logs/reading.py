@@ -120,10 +120,11 @@ class EventReader:
         """None where Numba is not there for this Python."""
         if self._bulk is None:
             try:
-                from diagnose.logs.bulk import BulkReader  # loading it takes as long as reading some megabytes without
+                from diagnose.logs import bulk  # loading it takes as long as reading some megabytes without
             except ImportError:
                 return None
-            self._bulk = BulkReader(self)
+            bulk.make_ready()
+            self._bulk = bulk.BulkReader(self)
         return self._bulk
 
     def items_of(self, record: Record, data: EventData) -> Iterator[Item]:
@@ -191,7 +192,14 @@ def _config(content: bytes) -> Config | None:
         hparams = HParamsPluginData.FromString(content).session_start_info.hparams
     except DecodeError:
         return None
-    settings = {
-        printable(name): getattr(value, value.WhichOneof("kind") or "null_value") for name, value in hparams.items()
-    }
-    return Config({name: printable(value) for name, value in settings.items()}) if settings else None
+    settings = {name: _plain(value) for name, value in hparams.items()}
+    return Config(printable(settings)) if settings else None
+
+
+def _plain(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return [_plain(part) for part in value.list_value.values]
+    if kind == "struct_value":
+        return {name: _plain(part) for name, part in value.struct_value.fields.items()}
+    return getattr(value, kind) if kind not in {None, "null_value"} else None

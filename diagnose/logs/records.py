@@ -44,6 +44,11 @@ class Damage:
     incomplete_bytes: int = 0  # of a record that is not whole yet
     missing_bytes: int = 0  # that it would take to make it whole, as far as its length is there
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was lost; the last record may be incomplete."""
+        return not (self.bad_records or self.too_long_records or self.lost_bytes)
+
     def notes(self, name: str) -> list[str]:
         """One sentence per kind of loss, none for a sound file."""
         notes = []

@@ -2,7 +2,7 @@
 
 A place is universal_pathlib's `UPath`, which answers as `pathlib.Path` does. A look at it lists all that is
 below in one request (a thousand files each), which the driver remembers: after it, whether a file is there and
-how large costs nothing. Bytes are asked for by their range and never kept. What comes from there is a
+how large costs nothing. Bytes are asked for by their range. What comes from there is a
 stranger's: it is parsed, never executed. Credentials are the driver's own affair, and stay out of every text.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import re
 import tempfile
 import time
@@ -48,14 +49,14 @@ def is_url(path: object) -> bool:
 
 def shown(path: object) -> str:
     """A path for people: a URL without the passwords and signatures that it may hold."""
-    text = str(path)
-    if not is_url(text):
-        return text
-    scheme, rest = text.split("://", 1)
-    host, slash, below = rest.partition("/")
-    if scheme.lower() in WEB:
-        host, below = re.split(r"[?#]", host)[0], re.split(r"[?#]", below)[0]
-    return f"{scheme}://{host.rpartition('@')[2] if _has_password(text) else host}{slash}{below}"
+    scheme, mark, rest = str(path).rpartition("://")
+    if not mark:
+        return rest
+    web = scheme.lower() in WEB or "::" in scheme
+    rest = re.split(r"[?#]" if web else r"\?", rest)[0]
+    # Before an @: a user's token, or a key and its secret, in which a / may stand.
+    secret = r"^[^/@]*@" if web else r"^[^/@]*:[^@]*@"
+    return f"{scheme}://{re.sub(secret, '', rest)}"
 
 
 def remote_place(url: str) -> Path:
@@ -119,7 +120,8 @@ class RemoteFile:
         if told.get("type") != "file" or told.get("size") is None:
             raise OSError(errno.EIO, "the server does not tell its size")
         changed = " ".join(str(told[name]) for name in VERSIONS if told.get(name) is not None)
-        return Identity(path, int(told["size"]), changed)
+        place = hashlib.sha256(path.encode()).hexdigest()  # it is kept in a cache, and may hold a signature
+        return Identity(place, int(told["size"]), changed)
 
     def content(self, begin: int, end: int) -> NDArray[np.uint8]:
         """Ask for these bytes alone, up to three times."""

@@ -34,7 +34,7 @@ class Verdicts:
             return
         self._path = folder / NAME
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
             return
         with self._whatever_happens():

@@ -169,3 +169,45 @@ def test_unusable_arguments_exit_with_two(folder, capsys):
     assert main(["scan", str(folder / "nowhere")]) == 2
     assert main(["scan", str(folder), "--format", "parquet"]) == 2
     assert "name a file" in capsys.readouterr().err
+
+
+def test_what_was_found_while_a_file_could_not_be_read_is_not_remembered(tmp_path, monkeypatch):
+    for part, steps in (("1", range(300)), ("2", range(300, 400))):
+        with EventFile(tmp_path / part) as file:
+            for step in steps:
+                file.write_step(
+                    step, 1.7e9 + step, [("loss/train", 1 / (step + 1) if step < 300 else float("nan"))], {}
+                )
+        (tmp_path / "run").mkdir(exist_ok=True)
+        file.path.rename(tmp_path / "run" / f"events.out.tfevents.{part}")
+    read = LocalFile.content
+
+    def broken(file, begin, end):
+        if file.path.name.endswith(".2"):
+            raise OSError(5, "Input/output error")
+        return read(file, begin, end)
+
+    verdicts = Verdicts(tmp_path / "verdicts")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFile, "content", broken)
+        (first,) = scanning.scan([str(tmp_path / "run")], verdicts)
+    (second,) = scanning.scan([str(tmp_path / "run")], verdicts)
+    assert (first.health, second.health) == ("healthy", "critical")
+
+
+def test_rates_drawn_at_random_tell_nothing():
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(200):
+        ill = [scanning.Verdict("x", "critical", worst_finding="divergence", lr=rate) for rate in rng.random(5)]
+        well = [scanning.Verdict("x", "healthy", lr=rate) for rate in rng.random(8)]
+        told += "lr above" in " ".join(scanning.in_common([*ill, *well]))
+    assert told <= 6
+    high = [scanning.Verdict("x", "critical", worst_finding="divergence", lr=1 + rate) for rate in rng.random(5)]
+    assert "lr above" in " ".join(scanning.in_common([*high, *well]))
+
+
+def test_where_no_run_can_be_read_the_command_says_so(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "events.out.tfevents.1").write_bytes(b"nonsense")
+    assert main(["scan", str(tmp_path), "--jobs", "1"]) == 2

@@ -208,7 +208,7 @@ def test_only_what_one_asks_for_is_read(tmp_path, monkeypatch, fast_from):
     assert set(whole.scalars) > {"loss/train", "loss/validation", "accuracy/train", "train/mine"}
     run = diagnose.load(tmp_path, only=["loss/*", "layers/grad_norm"])
     assert set(run.scalars) == {"loss/train", "loss/validation"}
-    assert set(run.layer_signals) == {"layers/grad_norm"}
+    assert set(run.layer_signals) == {"layers/grad_norm", "validation/layers/grad_norm"}
     assert set(diagnose.load(tmp_path, only=["train/mine"]).scalars) == {"train/mine"}
     named = diagnose.load(tmp_path, names={"train/mine": "lr/group0"}, only=["lr/group0"])
     assert set(named.scalars) == {"lr/group0"}
@@ -245,3 +245,65 @@ def test_a_folder_called_test_is_a_split_beside_one_called_train_and_else_a_run(
         write(tmp_path / path, range(3), tag="loss")
     assert list(diagnose.find_runs(tmp_path)) == [str(tmp_path / "a"), str(tmp_path / "b" / "test")]
     assert set(diagnose.load(tmp_path / "a").scalars) == {"loss/train", "loss/validation"}
+
+
+def test_only_takes_tags_as_they_are_written_and_says_where_nothing_is_called_so(tmp_path):
+    with EventFile(tmp_path) as file:
+        file.write_step(1, 1.7e9, [("loss[0]", 1.0), ("loss0", 2.0), ("train_loss", 3.0)], {})
+    assert set(diagnose.load(tmp_path, only=["loss[0]"]).scalars) == {"loss[0]"}
+    assert set(diagnose.load(tmp_path, only="train_loss").scalars) == {"loss/train"}
+    nothing = diagnose.load(tmp_path, only=["typo"])
+    assert not nothing.scalars and "Nothing is called typo" in nothing.notes[0]
+
+
+def test_validation_alone_stands_at_the_same_steps_as_beside_its_training(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        for step in range(1000):
+            writer.add_scalar("train_loss", 1.0, step, walltime=1.7e9 + step)
+        for epoch in range(1, 5):
+            writer.add_scalar("val_loss", 1.0, epoch, walltime=1.7e9 + 249 * epoch)
+    whole, alone = diagnose.load(tmp_path), diagnose.load(tmp_path, only=["loss/validation"])
+    assert set(alone.scalars) == {"loss/validation"}
+    assert alone.scalars["loss/validation"].steps.tolist() == whole.scalars["loss/validation"].steps.tolist()
+    assert whole.scalars["loss/validation"].steps[-1] > 900
+
+
+def test_a_test_set_makes_no_curve_together_with_validation(tmp_path):
+    for split, steps, value in (("train", range(100), 1.0), ("val", range(0, 100, 10), 2.0), ("test", [200], 99.0)):
+        with SummaryWriter(tmp_path / split) as writer:
+            for step in steps:
+                writer.add_scalar("loss", value, step)
+    run = diagnose.load(tmp_path)
+    assert set(run.scalars["loss/validation"].values) == {2.0}
+    assert run.scalars["test/loss"].values.tolist() == [99.0]
+
+
+def test_a_tag_of_another_folder_voids_nothing(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        for step in range(100):
+            writer.add_scalar("train/Loss", 1.0, step)
+        for epoch in range(5):
+            writer.add_scalars("Loss", {"train": 0.5, "val": 0.7}, epoch)
+    run = diagnose.load(tmp_path)
+    assert len(run.scalars["loss/train"]) == 100
+    assert {len(series) for tag, series in run.scalars.items() if "Loss_train" in tag} == {5}
+    assert not run.notes
+
+
+@pytest.mark.parametrize(("first", "second"), [("1.host.9.0", "1.host.10.0"), ("999.host", "1000.host")])
+def test_files_count_in_the_order_of_the_numbers_in_their_names(tmp_path, first, second):
+    for name, value in ((second, 2.0), (first, 1.0)):
+        with EventFile(tmp_path / "made") as file:
+            file.write_step(1, 1.7e9, [("loss/train", value)], {})
+        file.path.rename(tmp_path / f"events.out.tfevents.{name}")
+    assert diagnose.load(tmp_path).scalars["loss/train"].values.tolist() == [2.0]
+
+
+def test_what_a_restart_has_emptied_stands_in_nobodys_way(tmp_path):
+    with SummaryWriter(tmp_path, filename_suffix=".1") as writer:
+        writer.add_scalar("loss/train", 1.0, 5)
+        writer.add_scalar("diagnose/dropped_rows", 3.0, 5)
+    with SummaryWriter(tmp_path, purge_step=0, filename_suffix=".2") as writer:
+        for step in range(10):
+            writer.add_scalar("train_loss", 2.0, step)
+    assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 10

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 
 import diagnose
 from diagnose.logs.columns import Column, EventData
 from diagnose.logs.merging import merged
+from diagnose.logs.records import framed
 from diagnose.logs.writing import EventFile
 
 
@@ -126,3 +129,16 @@ def test_other_session_logs_void_nothing(tmp_path, status):
         writer.add_scalar("loss", 1.0, 1)
         writer.file_writer.event_writer.add_event(Event(step=0, session_log=SessionLog(status=status)))
     assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 1
+
+
+def test_settings_that_are_lists_are_lists(tmp_path):
+    content = HParamsPluginData()
+    content.session_start_info.hparams["sizes"].list_value.extend([1, 2])
+    content.session_start_info.hparams["lr"].number_value = 0.5
+    metadata = SummaryMetadata(plugin_data={"plugin_name": "hparams", "content": content.SerializeToString()})
+    event = Event(summary=Summary(value=[Summary.Value(tag="x", metadata=metadata)]))
+    with EventFile(tmp_path) as file:
+        file.write_step(1, 1.7e9, [("loss", 1.0)], {})
+    with file.path.open("ab") as log:
+        log.write(framed(event.SerializeToString()))
+    assert diagnose.load(tmp_path).setup.config == {"sizes": [1.0, 2.0], "lr": 0.5}

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.util.tensor_util import make_tensor_proto
 
 import diagnose
 from diagnose.logs import following
+from diagnose.logs.records import framed
 from diagnose.logs.storage import LocalFile
 from diagnose.logs.writing import EventFile
 
 
-def write(folder, steps, layers=3):
+def write(folder, steps, layers=3, setup="{}"):
     with EventFile(folder) as file:
+        file.write_setup(setup, 1.7e9)
         for step in steps:
             scalars = [("loss/train", 1 / (step + 1)), ("lr/group0", float("nan")), ("größe", 2.0)]
             file.write_step(step, 1.7e9 + step, scalars, {"layers/grad_norm": np.full(layers, step, "f4")})
@@ -78,6 +83,69 @@ def test_another_file_in_its_place_is_read_as_a_whole(kept, tmp_path, other):
     assert not run.notes
 
 
+def test_a_value_that_is_changed_in_its_place_is_read(kept):
+    path, first, _ = kept
+    content = path.read_bytes()
+    begin, end = content.index(b"gr\xc3\xb6\xc3\x9fe", len(content) // 2), 0
+    for at, record in placed_records(content):
+        if at < begin < at + len(record):
+            end = at + len(record)
+            changed = framed(record.replace(np.float32(2).tobytes(), np.float32(7).tobytes()))
+            path.write_bytes(content[: at - 12] + changed + content[end + 4 :])
+            break
+    assert path.stat().st_size == len(content)
+    assert 7.0 in diagnose.load(path).scalars["größe"].values
+    assert told(diagnose.load(path)) != first
+
+
+def placed_records(content):
+    at = 0
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 8], "little")
+        yield at + 12, content[at + 12 : at + 12 + length]
+        at += length + 16
+
+
+def test_what_one_read_before_the_run_goes_on_is_known_after_it(tmp_path, monkeypatch):
+    """Texts, restarts, steps out of order, and vectors whose plugin only their first value told."""
+    monkeypatch.setattr(following, "KEPT_FROM", 1)
+    vector = Summary.Value(tag="layers/grad_norm", tensor=make_tensor_proto(np.ones(3, "f4")))
+    vector.metadata.plugin_data.plugin_name = "diagnose"
+    later = Summary.Value(tag="layers/grad_norm", tensor=make_tensor_proto(np.ones(3, "f4")))
+    scalar = [Summary.Value(tag="loss/train", simple_value=step) for step in range(6)]
+    events = [
+        *(Event(step=step, wall_time=step, summary=Summary(value=[scalar[step], vector])) for step in (0, 3, 1, 2)),
+        Event(step=2, wall_time=4, session_log=SessionLog(status=SessionLog.START)),
+        *(Event(step=step, wall_time=step, summary=Summary(value=[scalar[step], later])) for step in (4, 5)),
+    ]
+    parts = [framed(event.SerializeToString()) for event in events]
+    path = tmp_path / "events.out.tfevents.1"
+    for cut in range(1, len(parts) + 1):
+        path.write_bytes(b"".join(parts[:cut]))
+        cached = told(diagnose.load(path))
+        with monkeypatch.context() as patch:
+            patch.setenv("DIAGNOSE_CACHE", "off")
+            assert cached == told(diagnose.load(path))
+    assert diagnose.load(path).scalars["loss/train"].steps.tolist() == [0, 1, 4, 5]
+
+
+def test_what_another_version_kept_is_not_believed(kept, monkeypatch):
+    path, first, count = kept
+    monkeypatch.setattr("diagnose.logs.parsed.VERSION", "another")
+    assert told(diagnose.load(path)) == first
+    assert count["bytes"] > 0
+
+
+def test_of_a_log_with_damage_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(following, "KEPT_FROM", 1)
+    path = write(tmp_path / "run", range(10))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert diagnose.load(path).notes
+    assert not list(Path(os.environ["DIAGNOSE_CACHE"]).glob("parsed/*"))
+
+
 def test_a_half_written_record_is_read_once_it_is_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(following, "KEPT_FROM", 1)
     path = write(tmp_path / "run", range(100))
@@ -98,7 +166,8 @@ def test_whatever_became_of_what_was_kept_the_run_is_the_same(kept, draw):
     (parsed,) = Path(os.environ["DIAGNOSE_CACHE"]).glob("parsed/*.arrow")
     whole = parsed.read_bytes()
     cut = draw.draw(st.integers(0, len(whole)))
-    parsed.write_bytes(draw.draw(st.sampled_from([whole[:cut], b"", b"ARROW1" + whole[cut:]])))
+    flipped = whole[:cut] + bytes(255 - byte for byte in whole[cut : cut + 1]) + whole[cut + 1 :]
+    parsed.write_bytes(draw.draw(st.sampled_from([whole[:cut], b"", b"ARROW1" + whole[cut:], flipped])))
     assert told(diagnose.load(path)) == first
 
 

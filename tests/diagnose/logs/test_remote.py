@@ -268,3 +268,18 @@ def test_a_path_of_this_machine_opens_no_driver(content, tmp_path):
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://bucket/user@home/run", "s3://bucket/user@home/run"),
+        ("s3://KEY:SE/CRET@bucket/x", "s3://bucket/x"),
+        ("https://ghp_TOKEN@host/x?sig=SECRET#part", "https://host/x"),
+        ("az://store/x?sig=SECRET", "az://store/x"),
+        ("simplecache::https://host/x?sig=SECRET", "simplecache::https://host/x"),
+        ("/home/me/runs/a", "/home/me/runs/a"),
+    ],
+)
+def test_what_people_see_of_an_address_holds_no_secret(url, told):
+    assert remote.shown(url) == told
