@@ -14,6 +14,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from diagnose import scanning
 from diagnose.cli import main
+from diagnose.logs.storage import LocalFile
 from diagnose.logs.verdicts import NAME, Verdicts
 from diagnose.logs.writing import EventFile
 from diagnose.scanning import Verdict, in_common, runs_below, scan, verdict_of
