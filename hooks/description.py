@@ -28,8 +28,8 @@ def setup_of(
     scheduler: object,
     scaler: object,
     config: Mapping[str, Any],
-    criterion: object = None,
     *,
+    criterion: object = None,
     noise_source: str = "",
     autocast: torch.dtype | None = None,
 ) -> Setup:

@@ -263,11 +263,15 @@ class Monitor:
 
     def _describe(self) -> None:
         """Write the set-up: at attach, and again once the forward order, the optimizer or more is known."""
+        scheduler, scaler, config, criterion = self._described_by
         course = self._course
         setup = setup_of(
             self._layers,
             course.optimizers,
-            *self._described_by,
+            scheduler,
+            scaler,
+            config,
+            criterion=criterion,
             noise_source=course.noise_source,
             autocast=course.autocast,
         )

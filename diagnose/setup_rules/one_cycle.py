@@ -70,7 +70,7 @@ def onecycle_without_momentum_cycle(run: Run) -> Finding | None:
         "onecycle_without_momentum_cycle",
         run,
         "OneCycle runs with cycle_momentum=False: momentum stays high while the rate is.",
-        **({"momentum": momentum} if momentum else {}),
+        momentum=momentum or "β₁",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from diagnose.facts import (
     EPOCHS,
     dropout,
@@ -103,14 +105,16 @@ def regularization_beside_strong_augmentation(run: Run) -> Finding | None:
     decays = decay is not None and decay > STRONG_L2 * (1 - LEAST_CUT) and not has_decoupled_decay(run.setup)
     if not used or not (drops or decays):
         return None
-    strong = {**({"dropout": rate} if drops and rate else {}), **({"weight_decay": decay} if decays and decay else {})}
+    strong = {"dropout": rate or 0.0} if drops else {}
+    if decays:
+        strong["weight_decay"] = decay or 0.0
     told = " and ".join(f"{name} {value:g}" for name, value in strong.items())
-    return breach(
+    finding = breach(
         "regularization_beside_strong_augmentation",
         run,
         f"{told} beside {used:.40}, which regularises strongly: 30–50 % less is enough.",
-        **strong,
     )
+    return replace(finding, evidence=strong)
 
 
 def few_epochs_for_augmentation(run: Run) -> Finding | None:
