@@ -266,15 +266,9 @@ class Monitor:
         scheduler, scaler, config, criterion = self._described_by
         course = self._course
         setup = setup_of(
-            self._layers,
-            course.optimizers,
-            scheduler,
-            scaler,
-            config,
-            criterion=criterion,
-            noise_source=course.noise_source,
-            autocast=course.autocast,
-        )
+            self._layers, course.optimizers, scheduler, scaler, config,
+            criterion=criterion, noise_source=course.noise_source, autocast=course.autocast,
+        )  # fmt: skip
         self._watch.learn(setup)
         self._stream.describe(setup_text.as_json(setup))
 

@@ -20,6 +20,8 @@ RECTIFIED = ("ReLU", "LeakyReLU", "PReLU", "ReLU6")  # those that He's derivatio
 INITIALIZED = ("Linear", "Conv1d", "Conv2d", "Conv3d")  # types whose fans mean what the formulas mean by them
 TOLERABLE = 10.0  # times that the variance may change from the first layer to the last (K61's remedy asks the same)
 SPREAD = 0.05  # of a scheme's own constant between layers, beside the sampling error of a standard deviation
+MOST_PARAMETERS = 2**53  # of a layer, as whole numbers that a float still holds exactly
+LARGEST = 1e30  # standard deviation of weights that anyone can mean
 FEWEST = 4  # layers, before their common constant says anything
 
 # std of a scheme is its constant divided by one of these: LeCun's and He's, their backward form, Glorot's,
@@ -102,8 +104,9 @@ def _fresh_layers(run: Run) -> list[Layer]:
 
 
 def _known(layer: Layer) -> bool:
+    """Whether its statistics are there, and numbers that weights can have: logs come from strangers."""
     fans = (layer.init.get("fan_in", 0.0), layer.init.get("fan_out", 0.0))
-    return min(fans) > 0 and layer.init.get("weight_std", -1.0) >= 0
+    return min(fans) >= 1 and max(fans) <= MOST_PARAMETERS and 0 <= layer.init.get("weight_std", -1.0) < LARGEST
 
 
 def _follow(layers: list[Layer], scale: Callable[[float, float], float]) -> bool:
