@@ -15,7 +15,7 @@ __all__ = ["recurrent_without_clipping"]
 
 RECURRENT: Final = ("RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell")
 LIMITS: Final = ("max_norm", "max_grad_norm", "gradient_clip_val", "grad_clip", "clip_grad", "clip_grad_norm")
-FEW = 20  # logged gradient norms: who clips has done so by then
+FEW = 20  # steps: who clips has done so by then
 HEARD_SINCE = (2, 6)  # torch: earlier ones clip without our hearing of it
 
 
@@ -44,6 +44,6 @@ def recurrent_without_clipping(run: Run) -> Finding | None:
 
 def _would_have_been_heard(run: Run) -> bool:
     norms, version = run.scalar(GRAD_NORM), re.match(r"(\d{1,4})\.(\d{1,4})", str(run.setup.environment.get("torch")))
-    if norms is None or len(norms) < FEW or version is None:
+    if norms is None or norms.steps[-1] - run.start < FEW or version is None:
         return False
     return (int(version[1]), int(version[2])) >= HEARD_SINCE

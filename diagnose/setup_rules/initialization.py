@@ -72,7 +72,8 @@ def init_beside_activation(run: Run) -> Finding | None:
     if abs(change) <= log(TOLERABLE):
         return None
     side, ratio = ("small" if change < 0 else "large"), exp(sum(ratios) / len(ratios))
-    scheme = "He's" if layers[0].activation in RECTIFIED else "Glorot's"
+    rectified = layers[0].activation in RECTIFIED
+    scheme = "He's" if rectified else "Glorot's"
     return breach(
         "init_beside_activation",
         run,
@@ -80,6 +81,7 @@ def init_beside_activation(run: Run) -> Finding | None:
         f"{exp(max(min(change, 700.0), -700.0)):.2g}.",
         layers=tuple(layer.name for layer in layers),
         side=side,
+        kind="rectified" if rectified else "saturating",
         std_ratio=ratio,
         activation=layers[0].activation,
         weight_layers=len(layers),

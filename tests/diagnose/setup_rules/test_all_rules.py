@@ -32,7 +32,7 @@ def test_a_log_without_a_set_up_breaks_no_rule():
 
 def test_every_side_that_a_cause_asks_for_is_one_that_its_rule_tells():
     asked = {rule.where["side"] for cause in known_causes().values() for rule in cause.rules if "side" in rule.where}
-    assert asked == {"above", "below"}
+    assert asked == {"above", "below", "large"}
 
 
 SETTINGS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 
 @pytest.mark.parametrize(
@@ -26,5 +27,5 @@ import pytest
         ("full_batch", {"batch_size": 1000}, False),
     ],
 )
-def test_a_batch_rule_speaks_on_what_it_is_for(attached, breaks, mlp, rule, config, broken):
-    assert (breaks(rule, attached(mlp(), config=config)) is not None) == broken
+def test_a_batch_rule_speaks_on_what_it_is_for(attached, breaks, rule, config, broken):
+    assert (breaks(rule, attached(nn.Linear(4, 4), config=config)) is not None) == broken

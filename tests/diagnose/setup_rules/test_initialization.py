@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -30,23 +32,24 @@ def initialized(model, scheme, **settings):
 
 
 @pytest.mark.parametrize(
-    ("activation", "scheme", "side"),
+    ("network", "side"),
     [
-        (nn.ReLU, init.kaiming_normal_, None),
-        (nn.ReLU, init.kaiming_uniform_, None),
-        (nn.LeakyReLU, init.kaiming_normal_, None),
-        (nn.ReLU, init.xavier_uniform_, "small"),
-        (nn.ReLU, lambda weight: init.normal_(weight, std=0.01), "small"),
-        (nn.ReLU, lambda weight: init.normal_(weight, std=1.0), "large"),
-        (nn.ReLU, lambda weight: init.orthogonal_(weight, gain=2**0.5), None),
-        (nn.ReLU, lambda _: None, "small"),
-        (nn.Tanh, init.xavier_normal_, None),
-        (nn.Tanh, init.kaiming_normal_, "large"),
-        (nn.Sigmoid, init.xavier_uniform_, None),
-        (nn.GELU, init.xavier_normal_, None),
+        ((nn.ReLU, init.kaiming_normal_), None),
+        ((nn.ReLU, init.kaiming_uniform_), None),
+        ((nn.LeakyReLU, init.kaiming_normal_), None),
+        ((nn.ReLU, init.xavier_uniform_), "small"),
+        ((nn.ReLU, lambda weight: init.normal_(weight, std=0.01)), "small"),
+        ((nn.ReLU, lambda weight: init.normal_(weight, std=1.0)), "large"),
+        ((nn.ReLU, lambda weight: init.orthogonal_(weight, gain=2**0.5)), None),
+        ((nn.ReLU, lambda _: None), "small"),
+        ((nn.Tanh, init.xavier_normal_), None),
+        ((nn.Tanh, init.kaiming_normal_), "large"),
+        ((nn.Sigmoid, init.xavier_uniform_), None),
+        ((nn.GELU, init.xavier_normal_), None),
     ],
 )
-def test_each_activation_wants_its_own_scheme(stepped, breaks, mlp, activation, scheme, side):
+def test_each_activation_wants_its_own_scheme(stepped, breaks, mlp, network, side):
+    activation, scheme = network
     finding = breaks(RULE, stepped(initialized(mlp(8, activation), scheme)))
     assert (finding and finding.evidence["side"]) == side
 
@@ -62,7 +65,7 @@ def test_what_is_told_is_what_happens_to_a_signal(stepped, breaks, mlp):
 def test_convolutions_may_follow_either_form_of_he(stepped, breaks):
     def network(scheme, **settings):
         widths = [3, 16, 32, 32, 64, 64, 128, 128]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         layers = [part for a, b in pairs for part in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
         return initialized(nn.Sequential(*layers), scheme, **settings)
 
@@ -83,7 +86,7 @@ def test_before_the_first_forward_pass_the_activation_is_not_known(attached, bre
 
 def test_later_descriptions_tell_of_the_weights_at_attach_time(attached, breaks, mlp):
     model = initialized(mlp(8), init.kaiming_normal_)
-    start = float(model[0].weight.std())
+    start = float(model[0].weight.detach().std())
     first, second = (torch.optim.SGD(part.parameters(), lr=1.0) for part in (model[:8], model[8:]))
     run = attached(model, first, steps=5, inputs=torch.randn(16, 32))
     second.step()

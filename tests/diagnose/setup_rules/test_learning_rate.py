@@ -51,10 +51,10 @@ def test_fine_tuning_takes_lower_rates(attached, breaks, mlp):
     model[:6].requires_grad_(requires_grad=False)
     adam = torch.optim.AdamW(model[6].parameters(), lr=1e-5)
     assert breaks("lr_outside_usual_range", attached(model, adam)) is None
-    told = {"config": {"pretrained": "bert-base"}}
-    assert (
-        breaks("lr_outside_usual_range", attached(mlp(), torch.optim.AdamW(mlp().parameters(), 1e-5), **told)) is None
-    )
+    whole = mlp()
+    adam = torch.optim.AdamW(whole.parameters(), lr=1e-5)
+    assert breaks("lr_outside_usual_range", attached(whole, adam, config={"pretrained": "bert-base"})) is None
+    assert breaks("lr_outside_usual_range", attached(whole, adam))
 
 
 def test_a_large_batch_takes_higher_rates(told, breaks):
