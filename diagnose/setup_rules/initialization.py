@@ -22,6 +22,7 @@ TOLERABLE = 10.0  # times that the variance may change from the first layer to t
 SPREAD = 0.05  # of a scheme's own constant between layers, beside the sampling error of a standard deviation
 MOST_PARAMETERS = 2**53  # of a layer, as whole numbers that a float still holds exactly
 LARGEST = 1e30  # standard deviation of weights that anyone can mean
+CHAIN = 0.75  # of the layers have an activation behind them in a plain chain; in residual branches, half of them
 FEWEST = 4  # layers, before their common constant says anything
 
 # std of a scheme is its constant divided by one of these: LeCun's and He's, their backward form, Glorot's,
@@ -62,6 +63,7 @@ def init_beside_activation(run: Run) -> Finding | None:
     multiplies the variance by (std / wanted)². Told where six or more weight layers without normalisation
     multiply it by more than ten or less than a tenth, and where all follow one scheme: weights that were
     trained do not, nor do those that begin at zero on purpose. PyTorch's own default is 0.41 of He's.
+    Skip connections carry the signal past all this, and are not seen: ignore it where the network has them.
     Source: K60, K61 (interdependencies §3).
     """
     layers = _fresh_layers(run)
@@ -77,8 +79,9 @@ def init_beside_activation(run: Run) -> Finding | None:
     return breach(
         "init_beside_activation",
         run,
-        f"Weights start at {ratio:.2g} of {scheme} std: {len(layers)} layers multiply the variance by "
-        f"{exp(max(min(change, 700.0), -700.0)):.2g}.",
+        f"Weights start at {ratio:.2g} of {scheme} std: without skip connections, {len(layers)} layers multiply the"
+        f" variance by {exp(max(min(change, 700.0), -700.0)):.2g}.",
+        confidence=0.7,  # the log does not tell of skip connections
         layers=tuple(layer.name for layer in layers),
         side=side,
         kind="rectified" if rectified else "saturating",
@@ -101,8 +104,9 @@ def _fresh_layers(run: Run) -> list[Layer]:
     if any(layer.init["weight_std"] == 0 for layer in every[:-1]):  # residual branches that begin at zero
         return []
     layers = [layer for layer in every if layer.activation in RECTIFIED + SATURATING and layer.init["weight_std"] > 0]
-    follows = any(_follow(layers, scale) for scale in SCHEMES)
-    return layers if len(layers) >= FEWEST and follows else []
+    if len(layers) < max(FEWEST, CHAIN * len(every)):
+        return []
+    return layers if any(_follow(layers, scale) for scale in SCHEMES) else []
 
 
 def _known(layer: Layer) -> bool:
@@ -113,8 +117,6 @@ def _known(layer: Layer) -> bool:
 
 def _follow(layers: list[Layer], scale: Callable[[float, float], float]) -> bool:
     """Whether std × scale is the same number for all layers, within the sampling error 1/√(2n)."""
-    if not layers:
-        return False
     logs = [log(layer.init["weight_std"] * scale(layer.init["fan_in"], layer.init["fan_out"])) for layer in layers]
     middle = median(logs)
     allowed = [SPREAD + 3 / sqrt(2 * max(layer.parameters, 1)) for layer in layers]

@@ -8,12 +8,14 @@ from diagnose.facts import (
     is_adaptive,
     is_fine_tuning,
     optimizer_type,
+    planned_peak,
     scheduler_types,
     steps_per_epoch,
     warms_up,
 )
 from diagnose.findings import Finding
 from diagnose.run import Run
+from diagnose.schedules import RISEN
 from diagnose.setup_rules import breach
 from diagnose.signals import LR
 
@@ -110,7 +112,7 @@ def aggressive_decay_with_adaptive_optimizer(run: Run) -> Finding | None:
 
 
 def rate_never_decays(run: Run) -> Finding | None:
-    """Rate never decays: the learning rate ended where it was highest.
+    """Rate never decays: the learning rate rested at its peak to the end.
 
     A falling rate lets the run settle at the end; cosine after a linear warmup is the strong default.
     Adaptive optimizers gain less from it. Told of finished runs alone, and not of fine-tuning.
@@ -120,8 +122,11 @@ def rate_never_decays(run: Run) -> Finding | None:
     adaptive = is_adaptive(optimizer)
     if rate is None or len(rate.finite) < FEW or not run.closed or is_fine_tuning(run.setup):
         return None
-    last, highest = float(rate.finite.values[-1]), float(rate.finite.values.max())
-    if not (adaptive or optimizer == "SGD") or not highest > 0 or last < highest:
+    values, planned = rate.finite.values, planned_peak(run)
+    last = float(values[-1])
+    rests = bool((values[len(values) // 2 :] == last).all())  # a warmup that was cut short is no constant rate
+    reached = planned is not None and last >= RISEN * planned
+    if not (adaptive or optimizer == "SGD") or not last > 0 or not rests or not reached:
         return None
     return breach(
         "rate_never_decays",

@@ -113,10 +113,10 @@ def test_a_head_that_begins_at_zero_does_so_on_purpose(stepped, breaks, mlp):
 class Residual(nn.Module):
     """A branch that begins at zero, so that the block begins as the identity."""
 
-    def __init__(self) -> None:
+    def __init__(self, last=nn.ReLU, outer=init.zeros_) -> None:
         super().__init__()
-        self.inner, self.relu, self.outer, self.last = nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU()
-        init.zeros_(self.outer.weight)
+        self.inner, self.relu, self.outer, self.last = nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), last()
+        outer(self.outer.weight)
 
     def forward(self, x):
         return self.last(x + self.outer(self.relu(self.inner(x))))
@@ -124,6 +124,11 @@ class Residual(nn.Module):
 
 def test_residual_branches_that_begin_at_zero_do_so_on_purpose(stepped, breaks):
     assert breaks(RULE, stepped(nn.Sequential(*(Residual() for _ in range(6))))) is None
+
+
+def test_branches_without_an_activation_at_their_end_are_no_plain_chain(stepped, breaks):
+    blocks = (Residual(nn.Identity, init.xavier_normal_) for _ in range(6))
+    assert breaks(RULE, stepped(nn.Sequential(*blocks))) is None
 
 
 def test_recurrent_layers_embeddings_and_low_precision_weights_are_left_alone(attached, breaks):

@@ -66,6 +66,8 @@ def test_a_finished_run_whose_rate_never_fell_is_named(with_rates, breaks):
     assert breaks("rate_never_decays", with_rates(np.full(100, 0.1), closed=True, **sgd)).confidence == 0.9
     assert breaks("rate_never_decays", with_rates(np.full(100, 0.1), **sgd)) is None, "it may fall yet"
     assert breaks("rate_never_decays", with_rates(np.linspace(0.1, 0, 100), closed=True, **sgd)) is None
+    assert breaks("rate_never_decays", with_rates(np.linspace(0, 0.1, 100), closed=True, **sgd)) is None, "a warmup"
+    assert breaks("rate_never_decays", with_rates(np.full(100, 0.01), closed=True, **sgd)) is None, "below its peak"
     assert breaks("rate_never_decays", with_rates(np.full(100, 0.1), closed=True)) is None
     assert breaks("rate_never_decays", with_rates(np.full(5, 0.1), closed=True, **sgd)) is None
 
