@@ -55,7 +55,8 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(SETTINGS), inner, max_size=4),
     max_leaves=8,
 )
-PART = st.dictionaries(st.sampled_from(SETTINGS), ANYTHING, max_size=8)
+VALUE = st.sampled_from([*NAMES, 0, 1, 2, 10, 64, 2048, 1e5, 0.1, 0.5, 1e-9, 10**400, -1, True, None]) | ANYTHING
+PART = st.dictionaries(st.sampled_from(SETTINGS), VALUE, min_size=5, max_size=25)
 OPTIMIZER = st.fixed_dictionaries({"type": ANYTHING, "groups": st.lists(PART, max_size=2) | ANYTHING})
 LAYER = st.builds(
     Layer,
