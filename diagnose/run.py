@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -99,16 +99,33 @@ class Setup:
         """A yes or no of the first parameter group; no where the log does not hold it."""
         return self._first_group.get(name) is True
 
+    def optimizer_settings(self, name: str) -> tuple[float, ...]:
+        """The finite numbers of that name in all parameter groups that hold one."""
+        numbers = (_number(group.get(name)) for group in self._groups if isinstance(group, Mapping))
+        return tuple(number for number in numbers if number is not None)
+
     @property
     def _first_group(self) -> Mapping[str, Any]:
+        first = self._groups[0] if self._groups else None
+        return first if isinstance(first, Mapping) else {}
+
+    @property
+    def _groups(self) -> Sequence[Any]:
         # Logs are written by strangers: nothing about the groups' form can be relied on.
         groups = self.optimizer.get("groups")
-        first = groups[0] if isinstance(groups, list | tuple) and groups else None
-        return first if isinstance(first, Mapping) else {}
+        return groups if isinstance(groups, list | tuple) else ()
 
     def config_number(self, name: str) -> float | None:
         """A number of the user's config, or None where it is absent or no finite number."""
         return _number(self.config.get(name))
+
+    def scheduler_number(self, name: str) -> float | None:
+        """A number of the scheduler's state, or None where the log does not hold it."""
+        return _number(self.scheduler.get(name))
+
+    def model_number(self, name: str) -> float | None:
+        """A number of the model's summary, or None where the log does not hold it."""
+        return _number(self.model.get(name))
 
 
 def _number(value: object) -> float | None:

@@ -59,6 +59,7 @@ class Course:
     ) -> None:
         self.step = 0  # the step that is open, or was completed last; the first is 1
         self.noise_source = ""
+        self.autocast: torch.dtype | None = None  # that mixed precision computes in, as far as was looked
         self.optimizers = Optimizers(layers)
         self._turns: Turns | None = None  # where there are several optimizers
         self._device_type = ""
@@ -123,7 +124,7 @@ class Course:
         if self._forwards == 1:
             self._looking = step == 1 or self._noise.waits_for_second or step >= self._timetable.earliest
             if self._looking:
-                self._origin.autocast = autocast_type(self._device_type)
+                self._origin.autocast = self.autocast = autocast_type(self._device_type)
                 self._begin(step)
         elif self._noise.counting:
             self._look("noise", self._noise.next_forward)

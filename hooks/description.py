@@ -29,18 +29,22 @@ def setup_of(
     scaler: object,
     config: Mapping[str, Any],
     *,
+    criterion: object = None,
     noise_source: str = "",
+    autocast: torch.dtype | None = None,
 ) -> Setup:
     """Everything that is fixed before the first step, as plain values.
 
-    `noise_source` tells what the gradient noise scale is estimated from, once that is known.
+    `noise_source` tells what the gradient noise scale is estimated from, and `autocast` the type that mixed
+    precision computes in, once that is known.
     """
     leaves = Counter(plain_type(m).__name__ for m in layers.model.modules() if not any(m.children()))
     return Setup(
         config=_plain(config),
         environment={
             **environment(device_of(layers.model)),
-            "grad_scaler": type(scaler).__name__ if scaler else None,
+            "grad_scaler": type(scaler).__name__ if _scales(scaler) else None,
+            **({"autocast": str(autocast)} if autocast is not None else {}),
             **({"noise_scale_from": noise_source} if noise_source else {}),
         },
         optimizer=_optimizer(optimizers),
@@ -49,6 +53,9 @@ def setup_of(
             "type": plain_type(layers.model).__name__,
             "parameters": sum(map(_size, layers.parameters)),
             "trainable_parameters": sum(_size(p) for p in layers.parameters if p.requires_grad),
+            **_dtype(layers.parameters),
+            **_dropout(layers.model),
+            **_label_smoothing(criterion),
         },
         modules=dict(leaves),
         layers=tuple(_layer(name, module, layers) for name, module in layers.modules),
@@ -99,18 +106,47 @@ def _scheduler(scheduler: object) -> dict[str, Any]:
     settings = {
         k: _plain(v) for k, v in state.items() if isinstance(v, int | float | str | list) and not k.startswith("_")
     }
-    return {"type": type(scheduler).__name__, **settings}
+    parts = [type(part).__name__ for part in getattr(scheduler, "_schedulers", ())]  # of SequentialLR and its kin
+    return {"type": type(scheduler).__name__, **settings, **({"parts": parts} if parts else {})}
+
+
+def _scales(scaler: object) -> bool:
+    """Whether the scaler scales at all: a disabled one stands in for none."""
+    enabled = getattr(scaler, "is_enabled", None)
+    return scaler is not None and (not callable(enabled) or bool(enabled()))
+
+
+def _dtype(parameters: Iterable[nn.Parameter]) -> dict[str, str]:
+    """The type of most trainable numbers."""
+    counts: Counter[str] = Counter()
+    for parameter in parameters:
+        if parameter.requires_grad:
+            counts[str(parameter.dtype)] += _size(parameter)
+    return {"dtype": counts.most_common(1)[0][0]} if counts else {}
+
+
+def _dropout(model: nn.Module) -> dict[str, float]:
+    """The largest rate of the dropout layers."""
+    rates = [float(m.p) for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
+    return {"dropout": max(rates)} if rates else {}
+
+
+def _label_smoothing(criterion: object) -> dict[str, float]:
+    smoothing = getattr(criterion, "label_smoothing", None)
+    return {"label_smoothing": float(smoothing)} if isinstance(smoothing, int | float) else {}
 
 
 def _layer(name: str, module: nn.Module, layers: LayerTable) -> Layer:
     own = list(module.parameters(recurse=False))
+    if not layers.first_weights.get(name):  # a later description must not tell of trained weights
+        layers.first_weights[name] = _weight_statistics(module)
     return Layer(
         name=name or plain_type(module).__name__,
         type=plain_type(module).__name__,
         parameters=sum(map(_size, own)),
         trainable=any(p.requires_grad for p in own),
         activation=layers.activations.get(name, ""),
-        init=_weight_statistics(module),
+        init=layers.first_weights[name],
     )
 
 

@@ -31,6 +31,7 @@ class LayerTable:
         # Kept from the start: during a forward pass FSDP has other parameters in their place.
         self._owned = {id(module): list(module.parameters(recurse=False)) for _, module in self.modules}
         self.activations: dict[str, str] = {}
+        self.first_weights: dict[str, dict[str, float]] = {}  # statistics by layer, as they were first described
         self._index()
 
     def __len__(self) -> int:

@@ -87,7 +87,7 @@ def attach(
             model,
             optimizer,
             criterion=criterion,
-            described_by=(scheduler, scaler, dict(config or {})),
+            described_by=(scheduler, scaler, dict(config or {}), criterion),
             run_dir=directory,
             mirror=mirror,
             timetable=timetable,
@@ -110,7 +110,7 @@ class Monitor:
         optimizer: Optimizer | None,
         *,
         criterion: nn.Module | None,
-        described_by: tuple[object, object, Mapping[str, Any]],  # scheduler, scaler, config
+        described_by: tuple[object, object, Mapping[str, Any], object],  # scheduler, scaler, config, criterion
         run_dir: Path,
         mirror: Mirror | None,
         timetable: Timetable,
@@ -131,7 +131,7 @@ class Monitor:
         self._stream = Stream(run_dir, observe, mirror)
         self._loaders = LoaderTap() if keep_batch else None
         self._keeper = BatchKeeper(run_dir, self._loaders.latest) if self._loaders is not None else None
-        _, scaler, config = described_by
+        _, scaler, config, _ = described_by
         batch_size = config.get("batch_size")
         self._course = Course(
             model,
@@ -263,10 +263,13 @@ class Monitor:
 
     def _describe(self) -> None:
         """Write the set-up: at attach, and again once the forward order, the optimizer or more is known."""
-        scheduler, scaler, config = self._described_by
+        scheduler, scaler, config, criterion = self._described_by
         course = self._course
-        setup = setup_of(self._layers, course.optimizers, scheduler, scaler, config, noise_source=course.noise_source)
-        self._watch.setup = setup
+        setup = setup_of(
+            self._layers, course.optimizers, scheduler, scaler, config,
+            criterion=criterion, noise_source=course.noise_source, autocast=course.autocast,
+        )  # fmt: skip
+        self._watch.learn(setup)
         self._stream.describe(setup_text.as_json(setup))
 
 

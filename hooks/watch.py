@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnose import symptoms
+from diagnose import setup_rules, symptoms
 from diagnose.findings import Finding, Severity
 from diagnose.hooks.writer import StepValues
 from diagnose.logs.names import is_training_loss
@@ -37,11 +37,20 @@ class Watch:
         self.news: queue.SimpleQueue[Finding] = queue.SimpleQueue()
         self._path = path
         self.setup = Setup()
+        self._broken: set[str] = set()  # the set-up rules that were told of
         self._now_and_then = tuple(dict.fromkeys((*NOW_AND_THEN, *(s for s in extra if s not in ALWAYS))))
         self._history: dict[str, list[tuple[int, float, float]]] = {}
         self._layer_history: dict[str, list[tuple[int, NDArray[np.float32]]]] = {}
         self._told: dict[str, int] = {}  # symptom -> the rank of the worst severity that was told
         self._looked_at = 0
+
+    def learn(self, setup: Setup) -> None:
+        """Take the set-up, and tell each rule that it breaks once, at level INFO: only curves make a run ill."""
+        self.setup = setup
+        for finding in setup_rules.find(Run(self._path, setup=setup)):
+            if finding.id not in self._broken:
+                self._broken.add(finding.id)
+                logger.info("diagnose: %s", finding.summary)
 
     def observe(self, steps: list[StepValues]) -> None:
         """Take the values of a flush and look at them."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 
-from diagnose.findings import Finding
+from diagnose.findings import Finding, Severity
 from diagnose.run import Run
 
 Rule = Callable[[Run], Finding | None]
@@ -34,3 +34,25 @@ def find(run: Run) -> list[Finding]:
 def manual_page(rule: str) -> str:
     """What the rule asks for, why, and its source."""
     return inspect.getdoc(rules()[rule]) or ""
+
+
+def breach(  # the one form that all rules' findings have
+    rule: str,
+    run: Run,
+    summary: str,
+    *,
+    confidence: float = 0.9,
+    layers: tuple[str, ...] = (),
+    **evidence: float | str,
+) -> Finding:
+    """The finding of a rule that the set-up breaks: `info`, for the whole run."""
+    return Finding(
+        id=rule,
+        kind="setup_rule",
+        severity=Severity.INFO,
+        confidence=confidence,
+        window=(0, run.steps),
+        summary=summary,
+        evidence=evidence,
+        layers=layers,
+    )

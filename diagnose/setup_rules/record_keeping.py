@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from diagnose.findings import Finding, Severity
+from diagnose.findings import Finding
 from diagnose.run import Run
+from diagnose.setup_rules import breach
 
 __all__ = ["incomplete_record"]
 
@@ -21,12 +22,10 @@ def incomplete_record(run: Run) -> Finding | None:
     missing = [name for name in WANTED if name not in run.setup.config]
     if not missing:
         return None
-    return Finding(
-        id="incomplete_record",
-        kind="setup_rule",
-        severity=Severity.INFO,
+    return breach(
+        "incomplete_record",
+        run,
+        f"Not recorded: {', '.join(missing)}. Pass them in attach(config=...) so that the run can be repeated.",
         confidence=1.0,
-        window=(0, run.steps),
-        summary=f"Not recorded: {', '.join(missing)}. Pass them in attach(config=...) so that the run can be repeated.",
-        evidence={"missing": ", ".join(missing)},
+        missing=", ".join(missing),
     )

@@ -1,72 +1,176 @@
-"""Rules about what keeps the model from memorising."""
+"""Rules about what keeps the model from memorising, and how much of it there is."""
 
 from __future__ import annotations
 
-from diagnose.findings import Finding, Severity
+from dataclasses import replace
+
+from diagnose.facts import (
+    EPOCHS,
+    dropout,
+    first_number,
+    has_decoupled_decay,
+    label_smoothing,
+    says_yes,
+    strong_augmentation,
+    weight_decay,
+)
+from diagnose.findings import Finding
 from diagnose.run import Run
+from diagnose.setup_rules import breach
 
-__all__ = ["adam_with_l2", "more_parameters_than_samples", "no_regularization"]
+__all__ = [
+    "dropout_beside_batchnorm",
+    "dropout_beside_label_smoothing",
+    "few_epochs_for_augmentation",
+    "heavy_label_smoothing",
+    "more_parameters_than_samples",
+    "no_regularization",
+    "regularization_beside_strong_augmentation",
+]
 
-COUPLED = ("Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "RMSprop")
-
-
-def adam_with_l2(run: Run) -> Finding | None:
-    """Adam with L2 weight decay: the decay enters the gradient, and so both moments.
-
-    AdamW decays apart from the adaptive scaling, so that the setting means what it says.
-    Source: K45 (interdependencies §2, stability-scaling §4).
-    """
-    optimizer = run.setup.optimizer
-    decay = run.setup.optimizer_setting("weight_decay")
-    if optimizer.get("type") not in COUPLED or not decay or run.setup.optimizer_flag("decoupled_weight_decay"):
-        return None
-    return Finding(
-        id="adam_with_l2",
-        kind="setup_rule",
-        severity=Severity.INFO,
-        confidence=0.95,
-        window=(0, run.steps),
-        summary=f"{optimizer['type']} with weight_decay {decay:g} scales the decay with the gradients; AdamW does not.",
-        evidence={"weight_decay": decay},
-    )
+USUAL_DROPOUT = 0.5  # of hidden units, where nothing else regularises (Srivastava et al. 2014)
+STRONG_L2 = 1e-3  # the strongest of the usual starts, K50
+LEAST_CUT = 0.3  # K46, K47: 30–50 % less beside BatchNorm or strong augmentation
+LONGER = 1.5  # times the epochs at least under strong augmentation, K47
+USUAL_SMOOTHING = 0.1  # Szegedy et al. 2016
+MANY = 10  # parameters for each sample
 
 
 def no_regularization(run: Run) -> Finding | None:
-    """No regularisation: neither weight decay nor dropout nor augmentation is set.
+    """No regularisation: neither weight decay nor dropout nor augmentation nor label smoothing is set.
 
     Common weight decays to start from are 1e-3, 1e-4 and 1e-5. Source: K44, K50 (deep-dive §6, §7).
     """
-    decay = run.setup.optimizer_setting("weight_decay")
-    dropout = any("Dropout" in module for module in run.setup.modules)
-    if decay is None or decay > 0 or dropout or run.setup.config.get("augmentation"):
+    decay, rate = weight_decay(run.setup), dropout(run.setup)
+    drops = rate > 0 if rate is not None else any("Dropout" in module for module in run.setup.modules)
+    augmented = says_yes(run.setup.config.get("augmentation")) or strong_augmentation(run.setup)
+    if decay is None or decay > 0 or drops or augmented or label_smoothing(run.setup) > 0:
         return None
-    return Finding(
-        id="no_regularization",
-        kind="setup_rule",
-        severity=Severity.INFO,
+    return breach(
+        "no_regularization",
+        run,
+        "Neither weight decay nor dropout nor augmentation is set.",
         confidence=0.8,
-        window=(0, run.steps),
-        summary="Neither weight decay nor dropout nor augmentation is set.",
-        evidence={"weight_decay": decay},
+        weight_decay=decay,
     )
 
 
 def more_parameters_than_samples(run: Run) -> Finding | None:
-    """More parameters than samples: the model has over ten parameters for each training sample.
+    """More parameters than samples: over ten trainable parameters for each training sample.
 
     Such a model can memorise; more data, augmentation or stronger regularisation keep it from doing so.
     Source: K44 (interdependencies §2), K84 (tune-like-a-champ "Key Takeaways").
     """
-    samples = run.setup.config_number("dataset_size")
-    parameters = run.setup.model.get("parameters")
-    if not samples or not isinstance(parameters, int) or parameters < 10 * samples:
+    setup = run.setup
+    samples, every = setup.config_number("dataset_size"), setup.model_number("parameters")
+    trainable = setup.model_number("trainable_parameters")
+    parameters = every if trainable is None else trainable
+    if not samples or samples < 0 or not parameters or parameters < MANY * samples:
         return None
-    return Finding(
-        id="more_parameters_than_samples",
-        kind="setup_rule",
-        severity=Severity.INFO,
+    return breach(
+        "more_parameters_than_samples",
+        run,
+        f"{parameters:,.0f} parameters for {samples:,.0f} training samples.",
         confidence=0.8,
-        window=(0, run.steps),
-        summary=f"{parameters:,} parameters for {samples:,.0f} training samples.",
-        evidence={"parameters": parameters, "dataset_size": samples},
+        parameters=parameters,
+        dataset_size=samples,
     )
+
+
+def dropout_beside_batchnorm(run: Run) -> Finding | None:
+    """Dropout beside BatchNorm: its rate was not cut, although BatchNorm regularises too.
+
+    The noise of BatchNorm's statistics stands for some of dropout's: beside it, 30 to 50 % less than the
+    usual 0.5 is enough. Source: K46 (interdependencies §2).
+    """
+    rate = dropout(run.setup)
+    if rate is None or not _uncut(rate) or not any("BatchNorm" in module for module in run.setup.modules):
+        return None
+    return breach(
+        "dropout_beside_batchnorm",
+        run,
+        f"Dropout of {rate:g} beside BatchNorm, which regularises too: 30–50 % less than the usual 0.5 is enough.",
+        dropout=rate,
+    )
+
+
+def regularization_beside_strong_augmentation(run: Run) -> Finding | None:
+    """Full regularisation beside strong augmentation: dropout or L2 were not cut.
+
+    RandAugment, Mixup and their kin regularise strongly: dropout and λ go down by 30 to 50 %.
+    Source: K47 (interdependencies §8).
+    """
+    used, rate, decay = strong_augmentation(run.setup), dropout(run.setup), weight_decay(run.setup)
+    drops = rate is not None and _uncut(rate)
+    decays = decay is not None and decay > STRONG_L2 * (1 - LEAST_CUT) and not has_decoupled_decay(run.setup)
+    if not used or not (drops or decays):
+        return None
+    strong = {"dropout": rate or 0.0} if drops else {}
+    if decays:
+        strong["weight_decay"] = decay or 0.0
+    told = " and ".join(f"{name} {value:g}" for name, value in strong.items())
+    finding = breach(
+        "regularization_beside_strong_augmentation",
+        run,
+        f"{told} beside {used:.40}, which regularises strongly: 30–50 % less is enough.",
+    )
+    return replace(finding, evidence=strong)
+
+
+def few_epochs_for_augmentation(run: Run) -> Finding | None:
+    """Few epochs for strong augmentation: not 1.5 times as many as without it.
+
+    `reference_epochs` in the config tells how many were enough without; 1.5 to 2 times as many are needed
+    under RandAugment, Mixup and their kin. Source: K47 (interdependencies §8).
+    """
+    used, epochs = strong_augmentation(run.setup), first_number(run.setup, EPOCHS)
+    before = run.setup.config_number("reference_epochs")
+    if not used or epochs is None or before is None or before <= 0 or epochs >= LONGER * before:
+        return None
+    return breach(
+        "few_epochs_for_augmentation",
+        run,
+        f"{epochs:g} epochs under {used:.40}, {before:g} without: 1.5 to 2 times as many are needed.",
+        epochs=epochs,
+        reference_epochs=before,
+    )
+
+
+def dropout_beside_label_smoothing(run: Run) -> Finding | None:
+    """Dropout beside label smoothing: its rate was not cut, although smoothed labels regularise too.
+
+    A little less than the usual 0.5 is enough; how much, validation tells. Source: K48 (interdependencies §10).
+    """
+    smoothing, rate = label_smoothing(run.setup), dropout(run.setup)
+    if rate is None or rate < USUAL_DROPOUT or smoothing <= 0:
+        return None
+    return breach(
+        "dropout_beside_label_smoothing",
+        run,
+        f"Dropout of {rate:g} beside label smoothing of {smoothing:g}: a little less is enough.",
+        confidence=0.7,
+        dropout=rate,
+        label_smoothing=smoothing,
+    )
+
+
+def heavy_label_smoothing(run: Run) -> Finding | None:
+    """Heavy label smoothing: more than twice the usual 0.1.
+
+    It blurs the logits, so that calibrated confidence may want a lower temperature at inference.
+    Source: K48 (interdependencies §10).
+    """
+    smoothing = label_smoothing(run.setup)
+    if smoothing <= 2 * USUAL_SMOOTHING:
+        return None
+    return breach(
+        "heavy_label_smoothing",
+        run,
+        f"Label smoothing of {smoothing:g}, the usual is 0.1: confidence may want a lower temperature at inference.",
+        confidence=0.7,
+        label_smoothing=smoothing,
+    )
+
+
+def _uncut(rate: float) -> bool:
+    return rate > USUAL_DROPOUT * (1 - LEAST_CUT)

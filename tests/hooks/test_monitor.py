@@ -148,7 +148,9 @@ def test_the_set_up_tells_what_ran(training, tmp_path):
     assert setup.optimizer["groups"][0]["momentum"] == 0.9
     assert setup.scheduler["type"] == "CosineAnnealingLR" and setup.scheduler["T_max"] == 10
     assert setup.environment["torch"] == torch.__version__ and setup.environment["seed"] == torch.initial_seed()
-    assert setup.model == {"type": "Sequential", "parameters": 467, "trainable_parameters": 467}
+    assert setup.model == {
+        "type": "Sequential", "parameters": 467, "trainable_parameters": 467, "dtype": "torch.float32",
+    }  # fmt: skip
     assert [(layer.type, layer.activation) for layer in setup.layers] == [
         ("Linear", "ReLU"),
         ("Linear", "Tanh"),

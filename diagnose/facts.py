@@ -1,0 +1,147 @@
+"""What a set-up tells about a run, read with care: None, nothing or no where it does not tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from diagnose.run import Run, Setup
+from diagnose.schedules import WARMUP_START, peak_lr
+from diagnose.signals import LR
+
+# The names under which users of torch, Transformers, Lightning and timm keep the same setting.
+ACCUMULATION: Final = ("accumulation_steps", "gradient_accumulation_steps", "accumulate_grad_batches")
+PRETRAINED: Final = ("pretrained", "fine_tuning", "finetuning", "finetune")
+EPOCHS: Final = ("epochs", "max_epochs", "num_epochs", "num_train_epochs")
+STRONG_AUGMENTATION: Final = re.compile(r"(rand|auto|trivial)_?augment|mix_?up|cut_?mix|aug_?mix")  # K47 and their kin
+NO: Final = ("", "0", "no", "none", "false", "off")
+WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
+ADAPTIVE: Final = re.compile(r"(paged|fused|deepspeedcpu)?(n|r|sparse)?adam(w|ax)?(8bit|32bit)?")
+
+
+def first_number(setup: Setup, names: Iterable[str]) -> float | None:
+    """The first of these settings of the config that is a number."""
+    return next((number for name in names if (number := setup.config_number(name)) is not None), None)
+
+
+def batch_size(setup: Setup) -> float | None:
+    """Samples of one forward pass: `batch_size` of the config."""
+    size = setup.config_number("batch_size")
+    return size if size is not None and size > 0 else None
+
+
+def accumulation(setup: Setup) -> float:
+    """Micro-batches of a step, 1 where none are told."""
+    return max(first_number(setup, ACCUMULATION) or 1.0, 1.0)
+
+
+def effective_batch_size(setup: Setup) -> float | None:
+    """Samples of one optimizer step: B_eff = B_micro × N_accum. Source: K10 (interdependencies §9)."""
+    size = batch_size(setup)
+    return None if size is None else size * accumulation(setup)
+
+
+def steps_per_epoch(setup: Setup) -> float | None:
+    """Optimizer steps of one pass over the data."""
+    samples, size = setup.config_number("dataset_size"), effective_batch_size(setup)
+    return samples / size if samples and samples > 0 and size else None
+
+
+def optimizer_type(setup: Setup) -> str:
+    """The optimizer's class name, empty where the log does not tell."""
+    kind = setup.optimizer.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def is_adaptive(optimizer: str) -> bool:
+    """Whether that is Adam, or of its kin by name; wrappers that find their own rate are not."""
+    return ADAPTIVE.fullmatch(optimizer.lower()) is not None
+
+
+def scheduler_types(setup: Setup) -> tuple[str, ...]:
+    """The scheduler's class name, and those it is put together from."""
+    parts = setup.scheduler.get("parts")
+    every = (setup.scheduler.get("type"), *(parts if isinstance(parts, list | tuple) else ()))
+    return tuple(kind for kind in every if isinstance(kind, str))
+
+
+def planned_peak(run: Run) -> float | None:
+    """The highest rate that log and optimizer speak of: a warmup has not reached it when it begins."""
+    named = [rate for name in ("lr", "initial_lr", "max_lr") for rate in run.setup.optimizer_settings(name)[:1]]
+    logged = peak_lr(run.scalar(LR))
+    return max((*named, *([logged] if logged is not None else [])), default=None)
+
+
+def warms_up(run: Run) -> bool | None:
+    """Whether the rate starts well below its peak; None where neither log nor scheduler tells."""
+    peak = planned_peak(run)
+    logged = run.scalar(LR)
+    if peak is None or run.start > 0:
+        return None
+    if logged is not None and len(logged.finite):
+        return bool(logged.finite.values[0] < WARMUP_START * peak)
+    first = run.setup.optimizer_setting("lr")
+    return None if first is None or not scheduler_types(run.setup) else first < WARMUP_START * peak
+
+
+def says_yes(value: object) -> bool:
+    """Whether a setting is switched on: a yes, a number above 0, a name, or a list or mapping with something in it."""
+    if isinstance(value, str):
+        return value.strip().lower() not in NO
+    if isinstance(value, int | float):
+        return value > 0
+    return bool(value) if isinstance(value, list | tuple | Mapping) else False
+
+
+def is_fine_tuning(setup: Setup) -> bool:
+    """Whether the config says so, or most of the model's parameters are frozen."""
+    every, trainable = setup.model_number("parameters"), setup.model_number("trainable_parameters")
+    mostly_frozen = every is not None and trainable is not None and trainable < every / 2
+    return mostly_frozen or any(says_yes(setup.config.get(name)) for name in PRETRAINED)
+
+
+def task(setup: Setup) -> str:
+    """What the config calls its task, in small letters; empty where it does not."""
+    told = setup.config.get("task")
+    return told.lower() if isinstance(told, str) else ""
+
+
+def dropout(setup: Setup) -> float | None:
+    """The largest rate of the model's dropout layers, else the config's; None where neither tells."""
+    rate = setup.model_number("dropout")
+    return rate if rate is not None else setup.config_number("dropout")
+
+
+def label_smoothing(setup: Setup) -> float:
+    """ε of the criterion or the config, 0 where neither tells."""
+    return setup.model_number("label_smoothing") or setup.config_number("label_smoothing") or 0.0
+
+
+def weight_decay(setup: Setup) -> float | None:
+    """The largest weight decay of all parameter groups: biases and norms often have none."""
+    return max(setup.optimizer_settings("weight_decay"), default=None)
+
+
+def has_decoupled_decay(setup: Setup) -> bool:
+    """Whether weight decay stays out of the gradient: AdamW, or Adam told to do so."""
+    return "adamw" in optimizer_type(setup).lower() or setup.optimizer_flag("decoupled_weight_decay")
+
+
+def strong_augmentation(setup: Setup) -> str:
+    """The first strong augmentation that the config names, empty where it names none."""
+    told = setup.config.get("augmentation")
+    names = [told] if isinstance(told, str) else told if isinstance(told, list | tuple) else []
+    switches = {**setup.config, **(told if isinstance(told, Mapping) else {})}
+    every = [*names, *(name for name, value in switches.items() if says_yes(value))]
+    return next((n for n in every if isinstance(n, str) and STRONG_AUGMENTATION.match(n.lower())), "")
+
+
+def weight_layers(setup: Setup) -> int:
+    """Number of layers that mix their inputs: linear ones and convolutions."""
+    return sum(layer.type.startswith(WEIGHT_LAYERS) for layer in setup.layers)
+
+
+def has_norm(setup: Setup) -> bool:
+    """Whether the model has a normalisation layer of any kind."""
+    return any("Norm" in module for module in setup.modules)
