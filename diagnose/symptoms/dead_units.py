@@ -117,4 +117,9 @@ def _jumps(zeros: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.fl
     start, jump, end = before[at, columns], rise[at, columns], levels[-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(end - start >= HELD * jump, jump / (1 - start), 0.0)
-    return at + BESIDE, np.nan_to_num(share, nan=0.0, posinf=0.0)
+    # Medians place a jump to within their width: its steepest step lies there.
+    steps = np.nan_to_num(np.diff(zeros, axis=0), nan=0.0)
+    around = np.arange(-BESIDE, BESIDE)[:, None] + at + BESIDE - 1
+    around = np.clip(around, 0, len(steps) - 1)
+    steepest = around[np.argmax(np.take_along_axis(steps, around, axis=0), axis=0), columns]
+    return steepest + 1, np.nan_to_num(share, nan=0.0, posinf=0.0)

@@ -4,7 +4,7 @@ What it looks like   On the heat map of activation variance the rows get brighte
                      than the one before; or the whole map gets brighter from some step on.
 How it is told       The variance over samples of each layer's output. With depth: from the first layer to
                      the last hidden one it grows ten-thousandfold, upward at most layers, for most of the
-                     sampled steps: a normalisation layer in between ends such a row. Over time: a hidden
+                     sampled steps from the first on: a normalisation layer in between ends such a row. Over time: a hidden
                      layer ends, for several sampled steps, ten thousand times above what any layer had in
                      the first ones. The last layer's scale is the task's, and no matter.
 Why it matters       Large signals have large gradients; soon one of them is no number any more.
@@ -42,9 +42,8 @@ def find(run: Run) -> Iterator[Finding]:
     variance = np.where(signal.values >= 0, signal.values, np.nan)
     hidden = variance[:, :-1]
     growth, grown_at = _with_depth(hidden)
-    held = layers.lasting(growth >= GROWN)
-    where = "depth"
-    if held is None or growth[held.start] == 0:
+    held, where = layers.lasting(growth >= GROWN), "depth"
+    if held is None or held.start > 0:  # what grew to that over the run has another cause
         growth, grown_at = _over_time(variance, hidden)
         held, where = layers.lasting(growth >= GROWN), "time"
     if held is None:
@@ -87,10 +86,12 @@ def _with_depth(hidden: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 def _over_time(
     variance: NDArray[np.float64], hidden: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """At each step the largest hidden variance over the largest of the first samples, and the layer that has it."""
+    """At each step the largest hidden variance over the largest that any layer had at first, and the layer it is in.
+
+    The first samples' least: a rate far too high needs only a few steps.
+    """
     filled = np.nan_to_num(hidden, nan=0.0, posinf=np.inf)
-    first = variance[:FIRST_SAMPLES]
-    base = float(np.median(np.nan_to_num(first, nan=0.0, posinf=np.inf).max(axis=1)))
+    base = float(np.nan_to_num(variance[:FIRST_SAMPLES], nan=0.0, posinf=np.inf).max(axis=1).min())
     with np.errstate(all="ignore"):
         growth = np.nan_to_num(filled.max(axis=1) / base, nan=0.0, posinf=0.0 if base == 0 else np.inf)
     return growth, filled.argmax(axis=1)
