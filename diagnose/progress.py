@@ -8,12 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 from diagnose import curves
-from diagnose.run import Run
+from diagnose.run import Run, Series
 from diagnose.signals import TRAIN_LOSS
 
 LOST_AT_MOST = 0.2  # of the progress made, at the end: sound runs stay under it (see symptoms/divergence.py)
 NOISE_FACTOR = 3.0  # standard deviations of the loss's own noise: a smaller fall is none
 FIRST_VALUES = 3  # not the first tenth: a knee within that tenth is progress too
+
+
+def start(loss: Series) -> float:
+    """The level at which a loss with finite values begins: its first value, or the first few's median where lower.
+
+    A rate far too high throws the second value far above the first. A first value of exactly 0 stands for
+    none: some loggers write it before training.
+    """
+    first, median = float(loss.finite.values[0]), float(np.median(loss.finite.values[:FIRST_VALUES]))
+    return min(first, median) if first else median
 
 
 def fall(run: Run) -> float:
@@ -24,8 +34,7 @@ def fall(run: Run) -> float:
     loss = run.scalar(TRAIN_LOSS)
     if loss is None or len(loss.finite) < curves.MIN_POINTS:
         return 0.0
-    first = float(np.median(loss.finite.values[:FIRST_VALUES]))
-    fallen = first - curves.reduced(loss).last_level
+    fallen = start(loss) - curves.reduced(loss).last_level
     noise = curves.noise(loss.finite.values)
     return fallen / noise if noise > 0 else float(np.sign(fallen)) * np.inf if fallen else 0.0
 
@@ -37,8 +46,7 @@ def learned(run: Run) -> bool:
         return False
     raw = curves.reduced(loss)
     best = float(curves.smoothed(raw).values.min())
-    first = float(np.median(loss.finite.values[:FIRST_VALUES]))
-    return raw.last_level - best <= max(LOST_AT_MOST * (first - best), NOISE_FACTOR * curves.noise(raw.values))
+    return raw.last_level - best <= max(LOST_AT_MOST * (start(loss) - best), NOISE_FACTOR * curves.noise(raw.values))
 
 
 def still_falls(run: Run) -> bool:

@@ -248,9 +248,7 @@ def _shrink_batch(run: Run, _: Found) -> Dose | None:
     after = shrunk(run)
     if after is None:
         return None
-    because = (
-        "A batch of the noise scale takes twice the fewest steps and twice the fewest samples: the middle."
-    )
+    because = "A batch of the noise scale takes twice the fewest steps and twice the fewest samples: the middle."
     return Dose("batch_size", _whole(effective_batch(run) or 0), after, because)
 
 

@@ -7,7 +7,8 @@ How it is told       Layers with trainable parameters whose update ratio is exac
                      gradients that arrive there (`layers/grad_norm`): the optimizer leaves them out, or
                      its steps are rounded away: a `warning`, `critical` where nothing moves at all. Without:
                      they are cut off from the loss, a `warning` where they took part in the forward pass
-                     (`layers/activation_mean`), `info` where they did not. Without gradient norms the two are
+                     (`layers/activation_mean`), `info` where they did not, nothing where dead units explain
+                     it. Without gradient norms the two are
                      not told apart. Layers that do not require gradients are frozen on purpose, and no
                      matter; so are those of a run in which a group's rate is always 0 (`info`).
 Why it matters       Part of the model stays as it was initialised, and nothing says so.
@@ -29,7 +30,8 @@ from numpy.typing import NDArray
 from diagnose import layers
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run
-from diagnose.signals import LAYER_GRAD_NORM, LAYER_PARAM_NORM, LAYER_UPDATE_RATIO, LR
+from diagnose.signals import LAYER_GRAD_NORM, LAYER_PARAM_NORM, LAYER_UPDATE_RATIO, LAYER_ZERO_FRACTION, LR
+from diagnose.symptoms.dead_units import ALL_ZERO
 
 ACTIVATION_MEAN = "layers/activation_mean"
 SAME = 1e-7  # of the norm: a float32's rounding
@@ -53,6 +55,8 @@ def find(run: Run) -> Iterator[Finding]:
         severity = Severity.CRITICAL if everything else Severity.WARNING
         why = "although gradients arrive there"
     elif gradients is not None:
+        if _something_is_dead(run):
+            return
         took_part = frozen if ran is None else frozen & ran
         places, gradient = np.flatnonzero(took_part if took_part.any() else frozen), "no"
         severity = Severity.WARNING if ran is not None and took_part.any() else Severity.INFO
@@ -123,6 +127,12 @@ def _any(run: Run, name: str, width: int, *, positive: bool) -> NDArray[np.bool_
     if signal is None or signal.values.shape[1] != width:
         return None
     return np.asarray((signal.values > 0 if positive else np.isfinite(signal.values)).any(axis=0))
+
+
+def _something_is_dead(run: Run) -> bool:
+    """Whether some layer puts out nothing but zeros: what lies in front of it has no gradient, and says nothing new."""
+    zeros = layers.sampled(run, LAYER_ZERO_FRACTION)
+    return zeros is not None and any(layers.lasting(column >= ALL_ZERO) for column in zeros.values.T)
 
 
 def _a_rate_is_zero(run: Run) -> bool:

@@ -27,7 +27,7 @@ import numpy as np
 from diagnose import curves
 from diagnose.batch import effective_batch
 from diagnose.findings import Finding, Severity
-from diagnose.progress import FIRST_VALUES
+from diagnose.progress import start
 from diagnose.run import Run
 from diagnose.signals import NOISE_SCALE, TRAIN_LOSS, VALIDATION_LOSS
 
@@ -73,5 +73,5 @@ def _gap(run: Run) -> float | None:
     if train is None or validation is None or min(len(train.finite), len(validation.finite)) < curves.MIN_POINTS:
         return None
     last = curves.reduced(train).last_level
-    fall = float(np.median(train.finite.values[:FIRST_VALUES])) - last
+    fall = start(train) - last
     return (curves.reduced(validation).last_level - last) / fall if fall > 0 else None

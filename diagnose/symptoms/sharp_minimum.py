@@ -25,7 +25,7 @@ import numpy as np
 
 from diagnose import curves
 from diagnose.findings import Finding, Severity
-from diagnose.progress import FIRST_VALUES, learned
+from diagnose.progress import learned, start
 from diagnose.run import Run, Series
 from diagnose.signals import HESSIAN_TRACE, PARAM_NORM, SHARPNESS, TRAIN_LOSS, VALIDATION_LOSS
 
@@ -45,7 +45,7 @@ def find(run: Run) -> Iterator[Finding]:
     if len(looks) < LAST_LOOKS or not len(length.finite) or len(validation.finite) < curves.MIN_POINTS:
         return
     last = curves.reduced(train).last_level
-    fall = float(np.median(train.finite.values[:FIRST_VALUES])) - last
+    fall = start(train) - last
     gap = curves.reduced(validation).last_level - last
     eigenvalue = float(np.median(looks.values[-LAST_LOOKS:]))
     undone = 0.5 * (SHIFT * float(length.finite.values[-1])) ** 2 * eigenvalue / fall

@@ -17,8 +17,6 @@ def only(run):
     return list(symptoms.find(run, only=["exploding_gradients"]))
 
 
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_rate_far_too_high_makes_gradients_explode_over_time(tmp_path, seed):
     torch.manual_seed(seed)

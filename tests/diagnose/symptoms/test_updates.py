@@ -17,7 +17,7 @@ def only(run, symptom):
     return list(symptoms.find(run, only=[symptom]))
 
 
-RATES = {torch.optim.SGD: (1e-5, 30.0), torch.optim.Adam: (1e-8, 3.0)}
+RATES = {torch.optim.SGD: 1e-5, torch.optim.Adam: 1e-8}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -25,22 +25,21 @@ RATES = {torch.optim.SGD: (1e-5, 30.0), torch.optim.Adam: (1e-8, 3.0)}
 def test_a_rate_far_too_low_takes_tiny_steps(tmp_path, seed, optimizer):
     torch.manual_seed(seed)
     model = mlp()
-    run = train(tmp_path, model, optimizer(model.parameters(), RATES[optimizer][0]))
+    run = train(tmp_path, model, optimizer(model.parameters(), RATES[optimizer]))
     (finding,) = only(run, "tiny_updates")
     assert finding.severity is Severity.WARNING and finding.window == (1, 236)
     assert diagnose.examine(run).causes[0].id == "lr_too_low"
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("optimizer", RATES)
-def test_a_rate_far_too_high_takes_huge_steps(tmp_path, seed, optimizer):
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_a_rate_far_too_high_takes_huge_steps(tmp_path, seed, activation):
     torch.manual_seed(seed)
-    model = mlp(activation=nn.LeakyReLU)
-    run = train(tmp_path, model, optimizer(model.parameters(), RATES[optimizer][1]))
-    found = only(run, "huge_updates")
-    assert "lr_too_high" in [cause.id for cause in diagnose.examine(run).causes[:1]]
-    if optimizer is torch.optim.Adam:  # SGD ends in NaN within a few steps, before five looks
-        assert found[0].severity is not Severity.INFO
+    model = mlp(activation=activation)
+    run = train(tmp_path, model, torch.optim.AdamW(model.parameters(), 1.0, weight_decay=0.3))
+    (finding,) = only(run, "huge_updates")
+    assert finding.severity is not Severity.INFO
+    assert diagnose.examine(run).causes[0].id == "lr_too_high"
 
 
 @pytest.mark.parametrize("symptom", ["tiny_updates", "huge_updates"])
