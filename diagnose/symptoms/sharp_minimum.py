@@ -2,13 +2,13 @@
 
 What it looks like   The training loss is low, the validation loss is not, and the Hessian's largest eigenvalue
                      is large at the end.
-How it is told       How much of the run's progress a shift of the weights by one per cent of their length, in
-                     the sharpest direction, would undo: ½ (0.01 ‖θ‖)² λ_max over the fall of the training
-                     loss, which no unit of loss or weights changes. Half of it or more at the last looks,
-                     together with a validation loss that ends above the training loss by half of that fall.
-                     It needs the eigenvalue, the parameters' norm and both losses; the Hessian's trace, where
-                     it was measured, is told with it. Without a gap nothing is said: curvature that grows
-                     up to the edge of stability is what sound training does.
+How it is told       How many times its own value the training loss rises where the weights shift by one per
+                     cent of their length in the sharpest direction: ½ (0.01 ‖θ‖)² λ_max over the last loss,
+                     which no unit of loss or weights changes. Ten times or more at the last looks, together
+                     with a validation loss that ends above the training loss by half of that one's fall. It
+                     needs the eigenvalue, the parameters' norm and both losses, the training loss above 0; the
+                     Hessian's trace, where it was measured, is told with it. Without a gap nothing is said:
+                     curvature that grows up to the edge of stability is what sound training does.
 Why it matters       New data shift the valley a little; in a narrow one that costs much.
 Mistaken for         `overfitting` shows in the losses alone, and has more remedies.
 When to ignore it    Where the metric that counts is good.
@@ -30,8 +30,8 @@ from diagnose.run import Run, Series
 from diagnose.signals import HESSIAN_TRACE, PARAM_NORM, SHARPNESS, TRAIN_LOSS, VALIDATION_LOSS
 
 SHIFT = 0.01  # of the weights' length
-UNDONE = 0.5  # of the fall of the training loss
-GAP = 0.5  # of that fall, between the losses at the end
+TIMES_LOSS = 10.0  # Keskar et al. 2017: sharp minima lie one to two orders of magnitude above flat ones
+GAP = 0.5  # of the fall of the training loss, between the losses at the end
 LAST_LOOKS = 3
 
 
@@ -48,21 +48,21 @@ def find(run: Run) -> Iterator[Finding]:
     fall = start(train) - last
     gap = curves.reduced(validation).last_level - last
     eigenvalue = float(np.median(looks.values[-LAST_LOOKS:]))
-    undone = 0.5 * (SHIFT * float(length.finite.values[-1])) ** 2 * eigenvalue / fall
-    if undone < UNDONE or gap < GAP * fall:
+    rise = 0.5 * (SHIFT * float(length.finite.values[-1])) ** 2 * eigenvalue
+    if last <= 0 or rise < TIMES_LOSS * last or gap < GAP * fall:
         return
     trace = run.scalar(HESSIAN_TRACE)
     yield Finding(
         id="sharp_minimum",
         severity=Severity.WARNING,
-        confidence=0.5 + 0.3 * curves.sigmoid(np.log2(undone / UNDONE)),
+        confidence=0.5 + 0.3 * curves.sigmoid(np.log2(rise / (TIMES_LOSS * last))),
         window=(int(looks.steps[-LAST_LOOKS]), int(looks.steps[-1])),
         summary=(
-            f"One per cent of the weights' length in the sharpest direction undoes {undone:.0%} of the progress, "
+            f"One per cent of the weights' length in the sharpest direction adds {rise / last:.3g} times the loss, "
             f"and the validation loss ends {gap:.3g} above the training loss."
         ),
         evidence={
-            "share_undone": undone,
+            "rise_in_losses": rise / last,
             "sharpness": eigenvalue,
             "gap": gap,
             **({"hessian_trace": _level(trace.finite)} if trace is not None and len(trace.finite) else {}),

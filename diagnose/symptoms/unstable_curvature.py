@@ -3,7 +3,7 @@
 What it looks like   η·λ_max lies well above the line at 2 and does not come back to it.
 How it is told       The product of the rate and the Hessian's largest eigenvalue against the limit of the
                      optimizer: 2 for gradient descent, 2(1 + β) with a momentum of β. Twice the limit, at
-                     three looks or more, for most of the looks or up to the end. Under Adam and its kin the
+                     three looks of five or more, for most of the looks or up to the end. Under Adam and its kin the
                      limit holds for another matrix, which is not measured: nothing is said then. A
                      `warning`; `info` where the loss fell and ended at its best. The eigenvalue alone
                      (`sharpness`), with the rate logged, tells the same.
@@ -38,7 +38,9 @@ def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first to the last look beyond the limit."""
     product = _product(run)
     momentum = run.setup.optimizer_setting("momentum") or 0.0
-    if product is None or run.setup.optimizer.get("type", "SGD") != "SGD" or not 0 <= momentum < 1:
+    if product is None or len(product) < layers.MIN_SAMPLES:
+        return
+    if run.setup.optimizer.get("type", "SGD") != "SGD" or not 0 <= momentum < 1:
         return
     limit = LIMIT * (1 + momentum)
     beyond = product.values > BEYOND * limit

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import diagnose
 from diagnose import symptoms
 from diagnose.findings import Severity
 from diagnose.run import Run, Series, Setup
@@ -18,13 +17,12 @@ def only(run, symptom):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_rate_beyond_what_the_curvature_allows_is_named(tmp_path, seed):
+def test_a_rate_far_beyond_what_the_curvature_allows_is_named(tmp_path, seed):
     torch.manual_seed(seed)
-    model = mlp(activation=torch.nn.LeakyReLU)
-    run = train(tmp_path, model, torch.optim.SGD(model.parameters(), 3.0), steps=300, batch=64)
-    found = only(run, "unstable_curvature")
-    assert diagnose.examine(run).causes[0].id == "lr_too_high"
-    assert not found or found[0].evidence["lr_sharpness"] > 4
+    model = mlp(depth=2, activation=torch.nn.LeakyReLU)
+    run = train(tmp_path, model, torch.optim.SGD(model.parameters(), 20.0), steps=300, batch=256, clip=0.1)
+    (finding,) = only(run, "unstable_curvature")
+    assert finding.evidence["lr_sharpness"] > 4
 
 
 @pytest.mark.parametrize("symptom", ["unstable_curvature", "sharp_minimum"])
@@ -78,12 +76,13 @@ def test_a_sharp_minimum_needs_a_gap_and_no_unit(scale):
     assert not only(ended(1.8, 1.0), "sharp_minimum")
 
 
-def test_a_sharp_minimum_of_a_real_run(tmp_path):
-    torch.manual_seed(0)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_memorised_noise_ends_in_a_sharp_minimum(tmp_path, seed):
+    torch.manual_seed(seed)
     model = mlp(width=128)
     x, y = torch.rand(64, 64), torch.randint(10, (64,))  # labels that cannot generalise
     run = train(
         tmp_path, model, torch.optim.SGD(model.parameters(), 0.02, momentum=0.9), batch=64,
         data=iter([(x, y)] * 400), validate=20,
     )  # fmt: skip
-    assert {finding.id for finding in symptoms.find(run)} & {"sharp_minimum", "overfitting"}
+    assert {finding.id for finding in symptoms.find(run)} & {"sharp_minimum"}

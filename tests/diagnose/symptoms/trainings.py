@@ -187,7 +187,8 @@ def _fine_tuning(directory: Path) -> Run:
         nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
     model[-1] = nn.Linear(64, CLASSES)
-    model[0].requires_grad_(requires_grad=False)
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
     return train(directory, model, torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3))
 
 
