@@ -5,8 +5,8 @@ What it looks like   On the heat map of activation variance the rows get brighte
 How it is told       The variance over samples of each layer's output. With depth: from the first layer to
                      the last hidden one it grows ten-thousandfold, upward at most layers, for most of the
                      sampled steps from the first on: a normalisation layer in between ends such a row. Over
-                     time: a hidden layer ends, for several sampled steps, ten thousand times above what any layer had in
-                     the first ones. The last layer's scale is the task's, and no matter.
+                     time: a hidden layer ends, for several sampled steps, ten thousand times above what any
+                     layer had in the first ones. The last layer's scale is the task's, and no matter.
 Why it matters       Large signals have large gradients; soon one of them is no number any more.
 Mistaken for         Inputs that are large themselves make all layers large alike. Residual streams grow with
                      depth too, by as much as there are blocks.

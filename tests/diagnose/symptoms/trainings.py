@@ -211,7 +211,7 @@ def _scaled(directory: Path) -> Run:
 
     def overflow(step: int) -> None:
         if step in (3, 4, 130):
-            model[0].weight.register_hook(lambda g: g * math.inf if step == current[0] else g)
+            next(model.parameters()).register_hook(lambda g: g * math.inf if step == current[0] else g)
         current[0] = step
 
     current = [0]
