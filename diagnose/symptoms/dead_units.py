@@ -35,6 +35,7 @@ from diagnose.signals import LAYER_ZERO_FRACTION
 ALL_ZERO = 0.999  # of the values looked at: what is left is too little to carry a signal
 DIED = 0.5  # of a layer's units: SageMaker Debugger's DeadRelu
 BESIDE = layers.MIN_SAMPLES  # sampled steps on either side of a jump, whose medians are compared
+NOISE_FACTOR = 4.0  # deviations of a sample's noise: a smaller jump of medians of five comes by chance
 HELD = 0.9  # of the jump is still there at the end
 ZEROING = ("", "ReLU", "ReLU6", "Hardswish", "Hardsigmoid")  # "": a function, whose name is not known
 
@@ -115,8 +116,9 @@ def _jumps(zeros: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.fl
     at = np.argmax(rise, axis=0)
     columns = np.arange(width)
     start, jump, end = before[at, columns], rise[at, columns], levels[-1]
+    noise = 1.4826 / np.sqrt(2) * np.median(np.abs(np.nan_to_num(np.diff(zeros, axis=0), nan=0.0)), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(end - start >= HELD * jump, jump / (1 - start), 0.0)
+        share = np.where((end - start >= HELD * jump) & (jump > NOISE_FACTOR * noise), jump / (1 - start), 0.0)
     # Medians place a jump to within their width: its steepest step lies there.
     steps = np.nan_to_num(np.diff(zeros, axis=0), nan=0.0)
     around = np.arange(-BESIDE, BESIDE)[:, None] + at + BESIDE - 1

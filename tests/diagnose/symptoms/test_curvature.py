@@ -67,7 +67,8 @@ def test_a_sharp_minimum_needs_a_gap_and_no_unit(scale):
     def ended(validation, sharpness):
         x = np.arange(100)
         return run_of(**{
-            "loss/train": scale * (0.05 + 2 * np.exp(-x / 10)), "loss/validation": scale * np.linspace(2, validation, 100),
+            "loss/train": scale * (0.05 + 2 * np.exp(-x / 10)),
+            "loss/validation": scale * np.linspace(2, validation, 100),
             "sharpness": np.full(5, scale * sharpness), "param_norm": np.full(20, 20.0),
         })  # fmt: skip
 

@@ -80,3 +80,8 @@ def test_a_jump_is_half_the_units_where_the_others_stay_as_they_were(rng):
     assert finding.evidence["share_of_units_died"] == pytest.approx(0.6, abs=0.05)
     assert 49 <= finding.window[0] <= 52
     assert not only(shares(np.repeat([0.4, 0.6], 50) + 0.01 * rng.normal(size=100)))
+
+
+def test_shares_that_scatter_widely_do_not_jump():
+    for seed in range(20):
+        assert not only(shares(np.random.default_rng(seed).random(400)))
