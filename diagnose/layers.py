@@ -22,10 +22,10 @@ class Sampled(NamedTuple):
     values: NDArray[np.float64]
 
 
-def sampled(run: Run, name: str) -> Sampled | None:
-    """At most MAX_ROWS rows of the signal; None where it was not logged or has fewer than MIN_SAMPLES."""
+def sampled(run: Run, name: str, least: int = MIN_SAMPLES) -> Sampled | None:
+    """At most MAX_ROWS rows of the signal; None where it was not logged or has fewer than `least`."""
     signal = run.per_layer(name)
-    if signal is None or len(signal) < MIN_SAMPLES or signal.values.ndim != 2 or signal.values.shape[1] == 0:
+    if signal is None or len(signal) < least or signal.values.ndim != 2 or signal.values.shape[1] == 0:
         return None
     rows = np.unique(np.linspace(0, len(signal) - 1, min(len(signal), MAX_ROWS)).astype(int))
     return Sampled(signal.steps[rows], signal.values[rows].astype(np.float64))

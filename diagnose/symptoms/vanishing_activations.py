@@ -5,7 +5,7 @@ What it looks like   On the heat map of activation variance the rows get darker 
 How it is told       The variance over samples of each layer's output. A layer has lost the signal where
                      its variance is under a ten-thousandth of the largest before it; it is a symptom
                      where a run of layers has, up to the last hidden one, for most of the sampled steps,
-                     of which there are at least five.
+                     of which there are at least three.
 Why it matters       What does not depend on the input any more cannot be learned from.
 Mistaken for         `dead_units` are zeros in one layer; a bottleneck narrows in width, not in variance.
 When to ignore it    In the first steps only, where training recovers by itself.
@@ -26,12 +26,13 @@ from diagnose.signals import LAYER_ACTIVATION_VARIANCE
 
 LOST = 1e-4  # of the largest variance before it: one part in a hundred of the amplitude
 MIN_LAYERS = 3  # depth needs at least three layers to be seen
+MIN_SAMPLES = 3  # a short run of short steps is looked at rarely; a majority of two is one
 MOST_STEPS = 0.5  # of the sampled steps
 
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window over the sampled steps at which the signal is lost."""
-    signal = layers.sampled(run, LAYER_ACTIVATION_VARIANCE)
+    signal = layers.sampled(run, LAYER_ACTIVATION_VARIANCE, MIN_SAMPLES)
     if signal is None or signal.values.shape[1] < MIN_LAYERS:
         return
     variance = np.where(signal.values >= 0, signal.values, np.nan)  # logs may hold anything

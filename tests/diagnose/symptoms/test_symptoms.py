@@ -203,9 +203,9 @@ def test_gradients_that_are_small_together_or_unknown_do_not_vanish_with_depth(v
     assert not only(layered(values, "layers/grad_norm"), "vanishing_gradients")
 
 
-@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("signal", ["layers/activation_variance", "layers/grad_norm"])
-def test_fewer_than_five_samples_tell_nothing_about_depth(rows, signal):
+def test_one_or_two_samples_tell_nothing_about_depth(rows, signal):
     values = np.tile([1, 1e-3, 1e-8, 1e-9, 1e-9], (rows, 1))
     run = layered(values if "variance" in signal else values[:, ::-1], signal)
     assert symptoms.find(run, only=["vanishing_activations", "vanishing_gradients"]) == []
