@@ -5,7 +5,7 @@ What it looks like   On the heat map of activation variance the rows get darker 
 How it is told       The variance over samples of each layer's output. A layer has lost the signal where
                      its variance is under a ten-thousandth of the largest before it; it is a symptom
                      where a run of layers has, up to the last hidden one, for most of the sampled steps,
-                     of which there are at least three.
+                     of which there are at least two; of fewer than five, all.
 Why it matters       What does not depend on the input any more cannot be learned from.
 Mistaken for         `dead_units` are zeros in one layer; a bottleneck narrows in width, not in variance.
 When to ignore it    In the first steps only, where training recovers by itself.
@@ -26,7 +26,7 @@ from diagnose.signals import LAYER_ACTIVATION_VARIANCE
 
 LOST = 1e-4  # of the largest variance before it: one part in a hundred of the amplitude
 MIN_LAYERS = 3  # depth needs at least three layers to be seen
-MIN_SAMPLES = 3  # a short run of short steps is looked at rarely; a majority of two is one
+MIN_SAMPLES = 2  # a short run of short steps is looked at rarely: of fewer than five looks all must show it
 MOST_STEPS = 0.5  # of the sampled steps
 
 
@@ -41,7 +41,7 @@ def find(run: Run) -> Iterator[Finding]:
         lost = variance[:, 1:] < LOST * before
     # The last layer's own scale is the task's (logits, a mean): the layer before it must be lost too.
     ill = lost[:, -2]
-    if ill.mean() < MOST_STEPS:
+    if ill.mean() < MOST_STEPS or (len(ill) < layers.MIN_SAMPLES and not ill.all()):
         return
     usually_lost = lost[ill].mean(axis=0) > 0.5
     # Lost from a layer on: one that lies further up and recovers is another matter.
