@@ -13,9 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from diagnose.batch import effective_batch
 from diagnose.causes import EARLY_SHARE
 from diagnose.diagnosis import Setting
 from diagnose.findings import Finding
+from diagnose.prescriptions.batch_doses import enlarged, shrunk
+from diagnose.prescriptions.remedies import known_remedies
 from diagnose.run import Run
 from diagnose.schedules import peak_lr
 from diagnose.setup_rules.learning_rate import usual_range
@@ -41,8 +44,12 @@ class Dose:
 
 
 def dose_of(remedy: str, run: Run, findings: Sequence[Finding]) -> Dose | None:
-    """The numbers of `remedy` for this run, None where it does not apply to it."""
-    return _DOSES[remedy](run, {finding.id: finding for finding in findings})
+    """The numbers of `remedy` for this run, or its words; None where it does not apply to it."""
+    dose = _DOSES.get(remedy)
+    if dose is not None:
+        return dose(run, {finding.id: finding for finding in findings})
+    known = known_remedies()[remedy]
+    return Dose(known.setting, None, known.after, known.because)
 
 
 Found = Mapping[str, Finding]
@@ -212,6 +219,39 @@ def _augment(run: Run, _: Found) -> Dose | None:
     return Dose("augmentation", "none", "mild", "Varied samples cannot be memorised one by one.")
 
 
+def _register_parameters(_: Run, found: Found) -> Dose | None:
+    frozen = found.get("frozen_parameters")
+    if frozen is None or frozen.evidence.get("gradient_arrives") == "no":
+        return None
+    return Dose("optimizer", None, f"add {_shown(frozen.layers)}", "Only what the optimizer holds is ever moved.")
+
+
+def _unfreeze(_: Run, found: Found) -> Dose | None:
+    frozen = found.get("frozen_parameters")
+    if frozen is None or frozen.evidence.get("gradient_arrives") == "yes":
+        return None
+    what = f"find what cuts {_shown(frozen.layers)} off: detach, no_grad, .data, or an output that is not used"
+    return Dose("graph", None, what, "No gradient arrives there, so nothing is learned there.")
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _enlarge_batch(run: Run, _: Found) -> Dose:
+    batch = effective_batch(run)
+    because = "Noise in the gradient falls with the root of the batch; beyond the noise scale more samples tell little."
+    return Dose("batch_size", batch and _whole(batch), enlarged(run) or "four times as many samples", because)
+
+
+def _shrink_batch(run: Run, _: Found) -> Dose | None:
+    after = shrunk(run)
+    if after is None:
+        return None
+    because = "A batch of the noise scale takes twice the fewest steps and twice the fewest samples: the middle."
+    return Dose("batch_size", _whole(effective_batch(run) or 0), after, because)
+
+
 _DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
     "lower_lr": _lower_lr,
     "raise_lr": _raise_lr,
@@ -229,6 +269,10 @@ _DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
     "increase_dropout": _increase_dropout,
     "more_data": _more_data,
     "augment": _augment,
+    "register_parameters": _register_parameters,
+    "unfreeze": _unfreeze,
+    "enlarge_batch": _enlarge_batch,
+    "shrink_batch": _shrink_batch,
 }
 
 

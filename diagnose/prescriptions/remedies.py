@@ -11,12 +11,18 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Remedy:
-    """One kind of action, what to watch after it, and where it is told."""
+    """One kind of action, what to watch after it, and where it is told.
+
+    `setting`, `after` and `because` hold in words what doses.py gives in numbers for the others.
+    """
 
     id: str
     title: str
     watch: str
     sources: tuple[str, ...]
+    setting: str = ""
+    after: str = ""
+    because: str = ""
 
 
 @cache
@@ -24,6 +30,6 @@ def known_remedies() -> Mapping[str, Remedy]:
     """All remedies of remedies.toml by id."""
     text = files("diagnose.prescriptions").joinpath("remedies.toml").read_text(encoding="utf-8")
     return {
-        name: Remedy(name, entry["title"], entry["watch"], tuple(entry["sources"]))
+        name: Remedy(id=name, **{**entry, "sources": tuple(entry["sources"])})
         for name, entry in tomllib.loads(text).items()
     }

@@ -4,7 +4,8 @@ What it looks like   On the heat map of activation variance the rows get darker 
                      magnitude: the deep layers put out nearly the same for every input.
 How it is told       The variance over samples of each layer's output. A layer has lost the signal where
                      its variance is under a ten-thousandth of the largest before it; it is a symptom
-                     where a run of layers has, up to the last hidden one, for most of the sampled steps.
+                     where a run of layers has, up to the last hidden one, for most of the sampled steps,
+                     of which there are at least two; of fewer than five, all.
 Why it matters       What does not depend on the input any more cannot be learned from.
 Mistaken for         `dead_units` are zeros in one layer; a bottleneck narrows in width, not in variance.
 When to ignore it    In the first steps only, where training recovers by itself.
@@ -18,28 +19,29 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diagnose import curves
+from diagnose import curves, layers
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run
 from diagnose.signals import LAYER_ACTIVATION_VARIANCE
 
 LOST = 1e-4  # of the largest variance before it: one part in a hundred of the amplitude
 MIN_LAYERS = 3  # depth needs at least three layers to be seen
+MIN_SAMPLES = 2  # a short run of short steps is looked at rarely: of fewer than five looks all must show it
 MOST_STEPS = 0.5  # of the sampled steps
 
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window over the sampled steps at which the signal is lost."""
-    signal = run.per_layer(LAYER_ACTIVATION_VARIANCE)
+    signal = layers.sampled(run, LAYER_ACTIVATION_VARIANCE, MIN_SAMPLES)
     if signal is None or signal.values.shape[1] < MIN_LAYERS:
         return
-    variance = np.where(signal.values >= 0, signal.values, np.nan).astype(np.float64)  # logs may hold anything
+    variance = np.where(signal.values >= 0, signal.values, np.nan)  # logs may hold anything
     before = np.fmax.accumulate(variance, axis=1)[:, :-1]
     with np.errstate(invalid="ignore"):
         lost = variance[:, 1:] < LOST * before
     # The last layer's own scale is the task's (logits, a mean): the layer before it must be lost too.
     ill = lost[:, -2]
-    if ill.mean() < MOST_STEPS:
+    if ill.mean() < MOST_STEPS or (len(ill) < layers.MIN_SAMPLES and not ill.all()):
         return
     usually_lost = lost[ill].mean(axis=0) > 0.5
     # Lost from a layer on: one that lies further up and recovers is another matter.
@@ -51,7 +53,7 @@ def find(run: Run) -> Iterator[Finding]:
     ratio = float(np.median(variance[deepest, columns[-1]] / before[deepest, columns[-1] - 1]))
     steps = signal.steps[ill]
     width = variance.shape[1]
-    names = run.layer_names if len(run.layer_names) == width else tuple(str(i) for i in range(width))
+    names = layers.names(run, width)
     yield Finding(
         id="vanishing_activations",
         severity=Severity.CRITICAL,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
+from diagnose import symptoms
+from diagnose.findings import Severity
 from diagnose.run import Run, Series
+from tests.diagnose.symptoms import trainings
 
 
 def series(values) -> Series:
@@ -22,3 +27,26 @@ def run_with():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def healthy_run(tmp_path_factory):
+    """healthy_run(kind, seed) -> one sound real training, trained once for all tests."""
+    return cache(lambda kind, seed: trainings.healthy(kind, seed, tmp_path_factory.mktemp("healthy")))
+
+
+@pytest.fixture
+def assert_silent(healthy_run):
+    """assert_silent(symptom): no sound run of any kind has a finding of it above `info`."""
+
+    def check(symptom):
+        ill = {
+            (kind, seed): finding.summary
+            for kind in trainings.HEALTHY
+            for seed in trainings.SEEDS
+            for finding in symptoms.find(healthy_run(kind, seed), only=[symptom])
+            if finding.severity is not Severity.INFO
+        }
+        assert ill == {}
+
+    return check

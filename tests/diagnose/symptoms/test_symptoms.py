@@ -209,6 +209,13 @@ def test_gradients_that_are_small_together_or_unknown_do_not_vanish_with_depth(v
     assert not only(layered(values, "layers/grad_norm"), "vanishing_gradients")
 
 
+def test_of_a_few_samples_all_must_have_lost_the_signal():
+    lost, level = np.geomspace(1, 1e-9, 5), np.ones(5)
+    for rows in ([lost], [level, lost], [lost, level, lost], [lost, lost, lost, level]):
+        assert not only(layered(rows, "layers/activation_variance"), "vanishing_activations")
+    assert only(layered([lost, lost], "layers/activation_variance"), "vanishing_activations")
+
+
 def test_one_narrow_layer_is_no_vanishing_signal():
     assert not only(
         layered(np.tile([1, 1e-6, 1, 1, 1], (30, 1)), "layers/activation_variance"), "vanishing_activations"
