@@ -73,7 +73,7 @@ def find(run: Run) -> Iterator[Finding]:
         id="divergence",
         severity=Severity.CRITICAL if above_start or rise > 0.8 * fall else Severity.WARNING,
         confidence=0.5 + 0.49 * curves.sigmoid(2 * (rise / needed - 1.5)),
-        window=(_onset(loss, best_step, best + CLIMB_SHARE * rise), int(curve.steps[peak])),
+        window=(curves.onset(loss, best_step, best + CLIMB_SHARE * rise), int(curve.steps[peak])),
         summary=(
             f"The training loss had reached {best:.3g} at step {best_step} and climbs to {last:.3g}, "
             f"{ending} ({first:.3g} at the start)."
@@ -86,12 +86,3 @@ def _start(sound: Series) -> tuple[int, float]:
     """Where the loss begins. A first value of exactly 0 stands for none: some loggers write it before training."""
     at = int(len(sound) > 1 and sound.values[0] == 0 < sound.values[1])
     return int(sound.steps[at]), float(sound.values[at])
-
-
-def _onset(loss: Series, best_step: int, level: float) -> int:
-    """The last step at which the loss was still below `level`, before it stays above for three values in a row."""
-    sound = loss.finite
-    after = sound.steps >= best_step
-    steps, above = sound.steps[after], sound.values[after] > level
-    stays = above[:-2] & above[1:-1] & above[2:]
-    return int(steps[max(int(np.argmax(stays)) - 1, 0)]) if stays.any() else best_step
