@@ -25,6 +25,7 @@ DIVIDE_BAD, DIVIDE_LATE = 10.0, 3.0  # K01: divide the rate by 3 to 10
 RAISE = 3.0  # K02 names no factor; K01's smaller one, turned round
 WARMUP_SHARE = 0.05  # of the run's steps: what is common where nothing was measured (K21 gives no number)
 USUAL_DECAY = 1e-4  # K50: 1e-3, 1e-4, 1e-5 are the usual starts
+DECAY_STEP = 10.0  # K50: the usual starts lie a factor of ten apart
 STRONG_DECAY = 1e-2  # above this one of K50's starts times ten: a search, not a step
 DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.5
 CLIP_QUANTILE = 0.9  # of the gradient norms before the trouble: clip the tail, leave the rest
@@ -212,6 +213,58 @@ def _augment(run: Run, _: Found) -> Dose | None:
     return Dose("augmentation", "none", "mild", "Varied samples cannot be memorised one by one.")
 
 
+def _decay_lr(run: Run, _: Found) -> Dose:
+    return Dose(
+        "scheduler",
+        str(run.setup.scheduler["type"]) if run.setup.scheduler.get("type") else None,
+        "cosine to 0 over the whole run, after a linear warmup",
+        "The rate was right early; the end wants finer steps.",
+    )
+
+
+def _delay_decay(run: Run, found: Found) -> Dose:
+    gone = found["plateau"].evidence.get("rate_gone") if "plateau" in found else None
+    return Dose("decay_end", gone if isinstance(gone, int | float) else None, run.steps, "The loss fell until then.")
+
+
+def _shuffle_data(_: Run, __: Found) -> Dose:
+    return Dose("shuffle", None, "True", "Each batch should be a fair sample of all the data.")
+
+
+def _fix_labels(_: Run, __: Found) -> Dose:
+    return Dose(
+        "labels", None, "look at twenty pairs of input and label", "What no person sees in them, no model learns."
+    )
+
+
+def _enlarge_model(_: Run, __: Found) -> Dose:
+    return Dose("width", None, "twice as much", "Both losses are level and close together: there is room for capacity.")
+
+
+def _decrease_weight_decay(run: Run, _: Found) -> Dose | None:
+    decay = run.setup.optimizer_setting("weight_decay")
+    if not decay:
+        return None
+    return Dose("weight_decay", decay, _rounded(decay / DECAY_STEP), "Usual starts lie a factor of ten apart.")
+
+
+def _decrease_dropout(run: Run, _: Found) -> Dose | None:
+    dropout = run.setup.config_number("dropout")
+    if not dropout:
+        return None
+    return Dose("dropout", dropout, _rounded(dropout / 2), "The model cannot fit even what it is shown.")
+
+
+def _enlarge_batch(run: Run, _: Found) -> Dose:
+    batch = run.setup.config_number("batch_size")
+    return Dose(
+        "batch_size",
+        _whole(batch) if batch else None,
+        _whole(2 * batch) if batch else "twice as much",
+        "Twice the samples halve the variance of the gradient.",
+    )
+
+
 _DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
     "lower_lr": _lower_lr,
     "raise_lr": _raise_lr,
@@ -229,6 +282,14 @@ _DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
     "increase_dropout": _increase_dropout,
     "more_data": _more_data,
     "augment": _augment,
+    "decay_lr": _decay_lr,
+    "delay_decay": _delay_decay,
+    "shuffle_data": _shuffle_data,
+    "fix_labels": _fix_labels,
+    "enlarge_model": _enlarge_model,
+    "decrease_weight_decay": _decrease_weight_decay,
+    "decrease_dropout": _decrease_dropout,
+    "enlarge_batch": _enlarge_batch,
 }
 
 
