@@ -22,7 +22,7 @@ def classes(run: Run) -> int | None:
 
 
 def chance_loss(run: Run) -> float | None:
-    """ln C: the cross-entropy of a uniform guess among C classes; None where the classes are not known."""
+    """Cross-entropy of a uniform guess among C classes, ln C; None where the classes are not known."""
     number = classes(run)
     return log(number) if number is not None else None
 

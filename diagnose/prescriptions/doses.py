@@ -47,6 +47,7 @@ def dose_of(remedy: str, run: Run, findings: Sequence[Finding]) -> Dose | None:
 
 
 Found = Mapping[str, Finding]
+_UNSTEADY = ("late_instability", "oscillation", "loss_spikes")  # the loss stays in reach: K01's smaller factor
 
 
 def current_lr(run: Run) -> float | None:
@@ -55,22 +56,25 @@ def current_lr(run: Run) -> float | None:
 
 
 def _lower_lr(run: Run, found: Found) -> Dose:
-    ill = found.get("nan_loss") or found.get("divergence")
-    late = ill is not None and ill.id == "divergence" and ill.window[0] - run.start > EARLY_SHARE * run.length
-    factor = DIVIDE_LATE if late else DIVIDE_BAD
-    when = (
-        "only later in the run"
-        if late
-        else "from the beginning"
-        if ill is None or ill.id == "divergence"
-        else "without bound"
+    ill = next((found[name] for name in ("nan_loss", "divergence", *_UNSTEADY) if name in found), None)
+    begins_late = ill is not None and ill.window[0] - run.start > EARLY_SHARE * run.length
+    mild = ill is not None and (ill.id in _UNSTEADY or (ill.id == "divergence" and begins_late))
+    factor = DIVIDE_LATE if mild else DIVIDE_BAD
+    how = (
+        "grew without bound"
+        if ill is not None and ill.id == "nan_loss"
+        else f"turned unsteady at step {ill.window[0]}"
+        if ill is not None and ill.id in _UNSTEADY
+        else "grew only later in the run"
+        if mild
+        else "grew from the beginning"
     )
     lr = current_lr(run)
     return Dose(
         "lr",
         lr,
-        _rounded(lr / factor) if lr else f"a {'third' if late else 'tenth'} of it",
-        f"The loss grew {when}: divide the rate by {factor:.0f} (3 to 10 is the usual range).",
+        _rounded(lr / factor) if lr else f"a {'third' if mild else 'tenth'} of it",
+        f"The loss {how}: divide the rate by {factor:.0f} (3 to 10 is the usual range).",
     )
 
 
@@ -85,7 +89,7 @@ def _raise_lr(run: Run, _: Found) -> Dose:
         "lr",
         lr,
         _rounded(RAISE * lr) if lr else "three times as much",
-        "The loss falls in a straight line: there is room for larger steps, and three at a time stays reversible.",
+        "Nothing shakes at this rate: there is room for larger steps, and three times stays reversible.",
     )
 
 
