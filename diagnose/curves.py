@@ -18,7 +18,6 @@ END_SHARE = 0.1  # of the points: what counts as a curve's first and last level
 LONGEST_LAG = 0.05  # of the values: noise that is correlated over longer is a trend
 MOST_DIFFERENCES = 20_000  # of each lag: their deviation is known to a hundredth then
 START_SHARE = 0.02  # of the values: what counts as a run's start, so that one wild first value decides nothing
-START_VALUES = 3  # at the least
 MIN_POINTS = 8  # fewer values than this are too short to tell anything from
 
 
@@ -78,9 +77,9 @@ def smoothed(curve: Curve, width: int = 5) -> Curve:
 
 
 def start_level(series: Series) -> float:
-    """Median of the first fiftieth of the finite values, of three at the least."""
+    """Median of the first fiftieth of the finite values: the first alone where few were logged."""
     values = series.finite.values
-    return float(np.median(values[: max(START_VALUES, int(len(values) * START_SHARE))]))
+    return float(np.median(values[: max(1, int(len(values) * START_SHARE))]))
 
 
 def level_at(curve: Curve, steps: Steps | int) -> Values:

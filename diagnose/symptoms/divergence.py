@@ -69,11 +69,12 @@ def find(run: Run) -> Iterator[Finding]:
     if best > 0:
         evidence["growth"] = last / best
     ending = "above its first value" if above_start else "losing most of its progress"
+    begin = curves.onset(loss, best_step, best + CLIMB_SHARE * rise)
     yield Finding(
         id="divergence",
         severity=Severity.CRITICAL if above_start or rise > 0.8 * fall else Severity.WARNING,
         confidence=0.5 + 0.49 * curves.sigmoid(2 * (rise / needed - 1.5)),
-        window=(curves.onset(loss, best_step, best + CLIMB_SHARE * rise), int(curve.steps[peak])),
+        window=(begin, max(begin, int(curve.steps[peak]))),
         summary=(
             f"The training loss had reached {best:.3g} at step {best_step} and climbs to {last:.3g}, "
             f"{ending} ({first:.3g} at the start)."

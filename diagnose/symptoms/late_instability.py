@@ -50,7 +50,7 @@ def find(run: Run) -> Iterator[Finding]:
     best_at = int(np.argmin(curve.values))
     best, best_step = float(curve.values[best_at]), int(curve.steps[best_at])
     fall = curves.start_level(loss) - best
-    if fall <= NOISE_FACTOR * curves.noise(loss.finite.values) / curves.START_VALUES**0.5:
+    if fall <= NOISE_FACTOR * curves.noise(loss.finite.values):
         return
     length = int(curve.steps[-1]) - loss.start
     rise, needed = curve.last_level - best, max(LOST_PROGRESS * fall, NOISE_FACTOR * curves.noise(raw.values))

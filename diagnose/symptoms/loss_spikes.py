@@ -36,6 +36,7 @@ OUTLIER = 5.0  # deviations of the logarithms of the blocks' maxima; for a power
 LEAST_HEIGHT = 8.0  # deviations of the noise, where the blocks' maxima are all alike
 SHARE_OF_FALL = 0.1  # of the run's fall: lower spikes undo nothing
 LONGEST = 0.05  # of the run: what lasts longer is a level, not a spike
+BACK = 0.25  # of the height, that may be left of it after the last high value
 GAP = 0.01  # of the run: leaps closer than this are one
 SEVERAL = 3
 BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
@@ -66,7 +67,7 @@ def find(run: Run) -> Iterator[Finding]:
     reach = int(GAP * (sound.steps[-1] - sound.steps[0]))
     spikes = [
         spike
-        for spike in _spikes(high, above)
+        for spike in _spikes(high, above, sound.values)
         if not rate_rises(lr, int(sound.steps[spike.first]) - reach, int(sound.steps[spike.top]))
     ]
     if spikes:
@@ -112,15 +113,18 @@ def _law_of_noise(above: Values) -> tuple[Values, float]:
     return np.interp(np.arange(len(above)), block * (count + 0.5), smooth), max(limit, LEAST_HEIGHT)
 
 
-def _spikes(high: NDArray[np.bool_], above: Values) -> Iterator[_Spike]:
+def _spikes(high: NDArray[np.bool_], above: Values, values: Values) -> Iterator[_Spike]:
     """Runs of high values, near ones joined; not what the run begins or ends with, nor what lasts."""
     at = np.flatnonzero(high)
     gap = max(2, int(GAP * len(high)))
     for part in np.split(at, np.flatnonzero(np.diff(at) > gap) + 1):
         if len(part) == 0 or part[0] == 0 or part[-1] >= len(high) - gap:
             continue
-        if part[-1] - part[0] <= LONGEST * len(high):
-            top = int(part[np.argmax(above[part])])
+        top = int(part[np.argmax(above[part])])
+        before = values[max(0, part[0] - 2 * gap) : part[0]]
+        after = values[part[-1] + 1 : part[-1] + 1 + 2 * gap]
+        recovered = np.median(after) < np.median(before) + BACK * above[top]
+        if recovered and part[-1] - part[0] <= LONGEST * len(high):
             yield _Spike(int(part[0]), top, int(part[-1]), float(above[top]))
 
 

@@ -31,13 +31,13 @@ from diagnose.findings import Finding, Severity
 from diagnose.run import Run
 from diagnose.schedules import warmup_steps
 from diagnose.signals import LR, TRAIN_LOSS
+from diagnose.symptoms import divergence, slow_descent
 
 MIN_VALUES = 50  # after warmup: fewer steps teach no network anything
 NEAR = 0.05  # of ln(classes): a fall of a twentieth is learning
 STANDARD_ERRORS = 3.0
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
-ABOVE_CHANCE = 3.0  # times a guess's accuracy, capped at half way to perfect, is learning whatever the loss says
-MAX_TRENDED = 200  # points
+ABOVE_CHANCE = 0.1  # of the way from a guess to perfect: learning, whatever the loss says
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -48,6 +48,8 @@ def find(run: Run) -> Iterator[Finding]:
     sound = loss.finite
     after_warmup = int((sound.steps > loss.start + warmup_steps(run.scalar(LR))).sum()) if len(sound) else 0
     if after_warmup < MIN_VALUES or len(sound) < len(loss):
+        return
+    if any(divergence.find(run)) or any(slow_descent.find(run)):
         return
     raw = curves.reduced(loss)
     best = float(curves.smoothed(raw, 11).values.min())
@@ -70,7 +72,7 @@ def _stays_at(chance: float, best: float, level: float, noise: float, values: in
 
 def _flat(raw: curves.Curve, best: float, start: float, noise: float, values: int) -> bool:
     """Whether nothing but noise moves the curve: neither a trend nor a level under the start."""
-    first_values = max(curves.START_VALUES, int(values * curves.START_SHARE))
+    first_values = max(1, int(values * curves.START_SHARE))
     error = noise / first_values**0.5
     return start - best <= STANDARD_ERRORS * error and abs(curves.trend_score(raw)) < -FALLING_SCORE
 
@@ -84,7 +86,7 @@ def _accurate(run: Run) -> bool:
             continue
         curve = curves.reduced(share)
         guess = 1 / number if number else curve.first_level
-        if curve.last_level > min(ABOVE_CHANCE * guess, (1 + guess) / 2) and curve.last_level > guess:
+        if curve.last_level > guess + ABOVE_CHANCE * (1 - guess):
             return True
     return False
 

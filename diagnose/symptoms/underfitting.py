@@ -25,15 +25,18 @@ from diagnose import curves
 from diagnose.chance import POOR, classes, skill
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run
-from diagnose.schedules import warmup_steps
+from diagnose.schedules import share_of_peak, warmup_steps
 from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
-from diagnose.symptoms import divergence, no_learning
+from diagnose.symptoms import divergence, no_learning, oscillation
 
 MIN_VALUES = 40
 THIRD = 3
 STILL = 0.02  # of the fall: less in a third of the run is level
 NARROW = 0.1  # of the fall: a gap between validation and training that is none
-NOISE_FACTOR = 4.0  # deviations of the noise: a gain within it is none
+NOISE_FACTOR = 4.0  # deviations of the noise: a gap within it is none
+KNOWN = 0.1  # of the fall: the standard error of the gain above which nobody can say that it is none
+FALLING_SCORE = -2.0  # Mann–Kendall: a trend that may be one
+GONE = 0.02  # of the peak rate: a loss that is level since the rate went was not done
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -45,12 +48,18 @@ def find(run: Run) -> Iterator[Finding]:
     third = curve.values[-(len(curve) // THIRD) :]
     before, after = float(np.median(third[: len(third) // 2])), float(np.median(third[-(len(third) // 2) :]))
     fall = curves.start_level(loss) - after
-    still = max(STILL * fall, NOISE_FACTOR * curves.step_noise(third) / (len(third) / 2) ** 0.5)
+    error = curves.step_noise(third) / (len(third) / 4) ** 0.5
+    rate = share_of_peak(run.scalar(LR), int(curve.steps[-len(third)]))
+    falling = before - after > max(STILL * fall, error)
+    if falling or error > KNOWN * fall or (rate is not None and rate < GONE):
+        return
+    if curves.trend_score(curves.Curve(curve.steps[-len(third) :], third)) < FALLING_SCORE:
+        return
     gap = _gap(run, after)
     warming = loss.start + warmup_steps(run.scalar(LR)) >= curve.steps[-len(third)]
-    if before - after > still or (gap is not None and gap > max(NARROW * fall, NOISE_FACTOR * curves.noise(third))):
+    if gap is not None and gap > max(NARROW * fall, NOISE_FACTOR * curves.noise(third)):
         return
-    if warming or any(divergence.find(run)) or any(no_learning.find(run)):
+    if warming or any(any(other.find(run)) for other in (divergence, no_learning, oscillation)):
         return
     smooth = curves.smoothed(curve)
     high = np.flatnonzero(smooth.values > after + max(NARROW / 2 * fall, curves.noise(curve.values)))

@@ -35,7 +35,9 @@ FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 VALIDATION_SCORE = -2.0  # fewer values, and a second witness only
 MUCH_LEFT = 0.25  # of the fall so far: an exponential cut off after 1.6 of its time constants
 SOME_LEFT = 0.1  # after 2.4 of them
-SLOWEST_FADE = 0.9  # of the slope, from quarter to quarter: beyond it the sum of what is left knows no bound
+SLOWEST_FADE = (
+    0.75  # of the slope, from quarter to quarter: three times the last quarter's fall is the most that is told
+)
 ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
 NOISE_FACTOR = 4.0  # deviations of the noise of medians
 
@@ -88,7 +90,9 @@ def _what_is_left(curve: curves.Curve, start: float) -> tuple[float, float, floa
         return 0.0, 0.0, 0.0
     fade = min(speed / speed_before, SLOWEST_FADE)
     fall = start - curve.last_level
-    return fall, speed, min(speed * length * fade / (1 - fade), fall)
+    left = min(speed * length * fade / (1 - fade), fall)
+    # A loss that never was negative is not expected to become so.
+    return fall, speed, min(left, curve.last_level) if curve.values.min() >= 0 else left
 
 
 def _validation_falls(run: Run, train: curves.Curve) -> bool:

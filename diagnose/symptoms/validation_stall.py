@@ -57,7 +57,8 @@ def find(run: Run) -> Iterator[Finding]:
     both = curves.smoothed(curves.reduced(train))
     train_then, train_last = float(curves.level_at(both, begin)), both.last_level
     train_gain, train_fall = train_then - train_last, curves.start_level(train) - train_last
-    if train_gain < max(TRAIN_GAIN * train_fall, NOISE_FACTOR * curves.step_noise(both.values)):
+    goes_on = curves.trend_score(curves.reduced(train).between(begin, int(train.steps[-1]))) < -TREND
+    if not goes_on or train_gain < max(TRAIN_GAIN * train_fall, NOISE_FACTOR * curves.step_noise(both.values)):
         return
     if _accuracy_improves(run, begin) or any(overfitting.find(run)):
         return
