@@ -21,7 +21,7 @@ import numpy as np
 
 from diagnose import curves
 from diagnose.findings import Finding, Severity
-from diagnose.run import Run, Series
+from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS
 
 LOST_PROGRESS = 0.5  # share of the fall that is lost again at the end: sound runs stay under 0.2
@@ -29,6 +29,7 @@ RISE_OF_FIRST = 0.1  # times the first loss: less above the start is a plateau, 
 NOISE_FACTOR = 4.0  # rises under four standard deviations of the curve's own noise are noise
 BLOW_UP = 8.0  # times that noise above the last level: training itself has thrown the loss there
 NOISE_FACTOR_THROWN = 2.0  # then
+FEW_BEFORE = 3  # values, all lower than all that follow
 MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
 LAST_POINTS = 3  # of the reduced curve, before it stops being a number
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
@@ -59,6 +60,8 @@ def find(run: Run) -> Iterator[Finding]:
         needed = max(needed, RISE_OF_FIRST * abs(first))
         if factor == NOISE_FACTOR:  # a single first value may be low by chance
             needed = max(needed, NOISE_FACTOR * noise_of_one)
+    if _left_for_good(raw.values):  # then the noise up there does not count against it
+        needed = max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first))
     if rise <= needed:
         return
     above_start = rise - fall > NOISE_FACTOR * noise
@@ -81,6 +84,18 @@ def find(run: Run) -> Iterator[Finding]:
         ),
         evidence=evidence,
     )
+
+
+def _left_for_good(values: Values) -> bool:
+    """Whether from some point on every value lies above every value before it.
+
+    By chance, the first t of n values in any order are the lowest ones once in n-over-t times: for three
+    of twenty, once in a thousand.
+    """
+    if len(values) < FEW_BEFORE + MIN_VALUES:
+        return False
+    lowest_after, highest_before = np.minimum.accumulate(values[::-1])[::-1], np.maximum.accumulate(values)
+    return bool((lowest_after[FEW_BEFORE : -MIN_VALUES + 1] > highest_before[FEW_BEFORE - 1 : -MIN_VALUES]).any())
 
 
 def _start(sound: Series) -> tuple[int, float]:

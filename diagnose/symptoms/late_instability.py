@@ -32,6 +32,7 @@ MIN_VALUES = 40
 HEALTHY_SHARE = 0.2  # of the run, before its best level: twice what counts as its beginning (K21)
 LOST_PROGRESS = 0.1  # share of the fall; from 0.5 on it is a divergence
 NOISE_FACTOR = 4.0  # deviations of the curve's own noise
+LASTING = 0.1  # of the run, after the best level: what the last level is a median of
 SHAKES = 3.0  # times the earlier noise
 SHAKE_OF_FALL = 0.05  # of the fall: a noise that disturbs
 BLOCKS = 40
@@ -50,12 +51,13 @@ def find(run: Run) -> Iterator[Finding]:
     best_at = int(np.argmin(curve.values))
     best, best_step = float(curve.values[best_at]), int(curve.steps[best_at])
     fall = curves.start_level(loss) - best
-    if fall <= NOISE_FACTOR * curves.noise(loss.finite.values):
+    if fall <= NOISE_FACTOR * curves.step_noise(loss.finite.values):
         return
     length = int(curve.steps[-1]) - loss.start
+    lasting = len(curve) - best_at > LASTING * len(curve)  # a best level at the very end is a fall
     rise, needed = curve.last_level - best, max(LOST_PROGRESS * fall, NOISE_FACTOR * curves.noise(raw.values))
     healthy_until = best_step
-    if rise > needed:
+    if lasting and rise > needed:
         onset, kind, size = curves.onset(loss, best_step, best + rise / 4), "climbs", rise / fall
         told = f"climbs from {best:.3g} to {curve.last_level:.3g}, losing {rise / fall:.0%} of its progress"
         margin = rise / needed

@@ -3,8 +3,8 @@
 What it looks like   Hills and valleys, one after the other: what was gained in one stretch is lost in the
                      next. At the extreme the loss alternates with every step.
 How it is told       The curve's turning points. A swing is a rise, and a fall after it, of at least a
-                     fifth of the run's whole fall, and higher than noise without order brings a curve of
-                     so many medians. Five swings or more are a `warning`; those during which the
+                     tenth of the run's whole fall, and higher than noise without order brings a curve of
+                     so many medians. Three swings or more are a `warning`; those during which the
                      learning rate rises are the schedule's (warm restarts, cycles) and do not count.
 Why it matters       The steps are spent on climbing out of valleys and falling into the next.
 Mistaken for         `loss_spikes` are needles on a level curve; `divergence` and `late_instability` end
@@ -27,12 +27,14 @@ from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Values
 from diagnose.schedules import rate_rises
 from diagnose.signals import LR, TRAIN_LOSS
+from diagnose.symptoms import divergence
 
 RESOLUTIONS = (50, 200, 2000)  # points: few show long swings out of much noise, many show short ones
-SHARE_OF_FALL = 0.2  # of the run's fall, each swing at the least
+SHARE_OF_FALL = 0.1  # of the run's fall, each swing at the least
 MEDIAN_NOISE = 1.2533  # √(π/2): standard error of a median against that of a mean, for a normal law
+MIN_VALUES = 40
 PARTS = 8  # of the run, each with a noise of its own
-SWINGS = 5
+SWINGS = 3
 MIN_SPAN = 0.2  # of the run, from the first swing to the last
 NEEDLE = 0.6  # of a swing's points in its lowest quarter (a sine has a third): needles are `loss_spikes`
 REGULAR = 0.1  # coefficient of variation of the periods
@@ -44,7 +46,7 @@ LONGEST_LOOK = 100_000  # values, the last ones
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first swing to the last."""
     loss = run.scalar(TRAIN_LOSS)
-    if loss is None or len(loss.finite) < 4 * SWINGS:
+    if loss is None or len(loss.finite) < MIN_VALUES or any(divergence.find(run)):
         return
     fall = curves.start_level(loss) - curves.smoothed(curves.reduced(loss)).values.min()
     # Noise may grow within a run: what is judged is the loudest part's.

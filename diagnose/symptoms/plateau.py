@@ -32,7 +32,7 @@ from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series
 from diagnose.schedules import rate_falls, share_of_peak, warmup_steps
 from diagnose.signals import LR, TRAIN_LOSS
-from diagnose.symptoms import divergence, no_learning, oscillation, underfitting
+from diagnose.symptoms import divergence, late_instability, no_learning, oscillation, underfitting
 
 MIN_VALUES = 40
 LONG = 0.25  # of the run: a shelf shorter than that costs little
@@ -69,7 +69,7 @@ def find(run: Run) -> Iterator[Finding]:
         return
     fall = curves.start_level(loss) - float(curve.values.min())
     found = _shelf_left(loss, curve, fall, lr) or _stopped_with_the_rate(curve, fall, lr)
-    told = any(any(other.find(run)) for other in (underfitting, oscillation)) or (skill(run) or 0) > GOOD
+    told = any(any(other.find(run)) for other in (late_instability, oscillation, underfitting)) or (skill(run) or 0) > GOOD
     if found is None and not told:
         found = _level_end(loss, curve, fall, lr)
     if found is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ def train(
     return recorded(log, config)
 
 
-def recorded(log: dict[str, list[tuple[int, float]]], config: dict[str, object] | None = None) -> Run:
+def recorded(log: dict[str, list[tuple[int, float]]], config: Mapping[str, object] | None = None) -> Run:
     """A run of what was logged: name -> (step, value) pairs."""
     scalars = {}
     for name, pairs in log.items():
