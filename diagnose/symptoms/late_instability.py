@@ -3,9 +3,10 @@
 What it looks like   A good curve whose last part is above its best, or suddenly several times as noisy.
 How it is told       The best smoothed level comes after a fifth of the run at the least. From there on
                      either the level rises, by a tenth of the whole fall and four deviations of the
-                     curve's noise, and stays up; or the noise around the level grows to three times what
+                     curve's noise, and stays up (or by less than a tenth, but back to where the run was
+                     after a quarter of those steps); or the noise around the level grows to three times what
                      it was, by a twentieth of the fall at the least, and stays so. A rise of the learning
-                     rate at the onset (a restart, a cycle) explains it away.
+                     rate at the onset to what it was before (a restart, a cycle) explains it away.
 Why it matters       The rate that was right early is too high for the finer valley reached later; the
                      weights of the best step are better than the last ones.
 Mistaken for         `divergence` loses half of the fall or more; `loss_spikes` come back within a few
@@ -24,7 +25,7 @@ import numpy as np
 from diagnose import curves
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series, Values
-from diagnose.schedules import rate_rises
+from diagnose.schedules import ROSE, rate_rises
 from diagnose.signals import LR, TRAIN_LOSS
 from diagnose.symptoms import divergence
 
@@ -32,7 +33,9 @@ MIN_VALUES = 40
 HEALTHY_SHARE = 0.2  # of the run, before its best level: twice what counts as its beginning (K21)
 LOST_PROGRESS = 0.1  # share of the fall; from 0.5 on it is a divergence
 NOISE_FACTOR = 4.0  # deviations of the curve's own noise
+UNDONE = 0.75  # of the steps to the best level: by the loss, the run is back where it was before them
 LASTING = 0.1  # of the run, after the best level: what the last level is a median of
+FALLEN = 0.8  # of the fall, before noise may count: near chance all losses are alike, and noise grows with learning
 SHAKES = 3.0  # times the earlier noise
 SHAKE_OF_FALL = 0.05  # of the fall: a noise that disturbs
 BLOCKS = 40
@@ -57,6 +60,9 @@ def find(run: Run) -> Iterator[Finding]:
     lasting = len(curve) - best_at > LASTING * len(curve)  # a best level at the very end is a fall
     rise, needed = curve.last_level - best, max(LOST_PROGRESS * fall, NOISE_FACTOR * curves.noise(raw.values))
     healthy_until = best_step
+    undone = int(np.argmax(curve.values <= curve.last_level)) < (1 - UNDONE) * best_at
+    if undone:
+        needed = NOISE_FACTOR * curves.noise(raw.values)
     if lasting and rise > needed:
         onset, kind, size = curves.onset(loss, best_step, best + rise / 4), "climbs", rise / fall
         told = f"climbs from {best:.3g} to {curve.last_level:.3g}, losing {rise / fall:.0%} of its progress"
@@ -70,7 +76,7 @@ def find(run: Run) -> Iterator[Finding]:
         told = f"begins to shake: its noise is {size:.1f} times what it was"
     if healthy_until - loss.start < HEALTHY_SHARE * length:
         return
-    if rate_rises(run.scalar(LR), int(onset - MARGIN * length), int(onset + MARGIN * length)):
+    if _restarted(run.scalar(LR), onset, int(MARGIN * length)):
         return
     yield Finding(
         id="late_instability",
@@ -89,6 +95,14 @@ def find(run: Run) -> Iterator[Finding]:
     )
 
 
+def _restarted(lr: Series | None, onset: int, margin: int) -> bool:
+    """Whether the rate rises at the onset to what it had been before; a rate never used before is no excuse."""
+    if lr is None or not rate_rises(lr, onset - margin, onset + margin):
+        return False
+    before = lr.finite.values[lr.finite.steps < onset - margin]
+    return len(before) > 0 and bool(lr.finite.values.max() <= ROSE * before.max())
+
+
 def _shaking(sound: Series, curve: curves.Curve, fall: float) -> tuple[int, float] | None:
     """Where the noise grows for good, and how far past the threshold; None where it does not."""
     block = max(BLOCK_VALUES, -(-len(sound) // BLOCKS))
@@ -101,6 +115,10 @@ def _shaking(sound: Series, curve: curves.Curve, fall: float) -> tuple[int, floa
     for at in range(LASTING_BLOCKS, len(each) - LASTING_BLOCKS + 1):
         before, after = float(np.median(each[max(0, at - 3 * LASTING_BLOCKS) : at])), float(np.median(each[at:]))
         # Nothing of what follows may be as calm as before: a noise that comes and goes is none of ours.
+        if float(curve.values.min()) + (1 - FALLEN) * fall < float(
+            curves.level_at(curve, int(sound.steps[starts[at]]))
+        ):
+            continue
         lasting = float(np.quantile(each[at:], 0.2)) > 0.5 * SHAKES * before
         if after > SHAKE_OF_FALL * fall and lasting and before > 0:
             best = max(best, (after / before / SHAKES, at))

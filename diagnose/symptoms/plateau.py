@@ -69,7 +69,9 @@ def find(run: Run) -> Iterator[Finding]:
         return
     fall = curves.start_level(loss) - float(curve.values.min())
     found = _shelf_left(loss, curve, fall, lr) or _stopped_with_the_rate(curve, fall, lr)
-    told = any(any(other.find(run)) for other in (late_instability, oscillation, underfitting)) or (skill(run) or 0) > GOOD
+    told = (
+        any(any(other.find(run)) for other in (late_instability, oscillation, underfitting)) or (skill(run) or 0) > GOOD
+    )
     if found is None and not told:
         found = _level_end(loss, curve, fall, lr)
     if found is not None:

@@ -35,9 +35,7 @@ FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 VALIDATION_SCORE = -2.0  # fewer values, and a second witness only
 MUCH_LEFT = 0.25  # of the fall so far: an exponential cut off after 1.6 of its time constants
 SOME_LEFT = 0.1  # after 2.4 of them
-SLOWEST_FADE = (
-    0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
-)
+SLOWEST_FADE = 0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
 ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
 NOISE_FACTOR = 4.0  # deviations of the noise of medians
 

@@ -3,7 +3,7 @@
 What it looks like   Two curves that fall together; one bends into a level line, the other goes on down.
 How it is told       The last two fifths of the validation curve have no trend (Mann–Kendall) and gain
                      less than a fiftieth of its fall, while in the same stretch the training loss gains at
-                     least a tenth of its own. With a rate still at half of its peak or more it is a
+                     least a twentieth of its own. With a rate still at half of its peak or more it is a
                      `warning`: the steps may be too large for what is left. With a rate that has gone
                      down, or was not logged, it is an `info`: the model may have learned what these data
                      can teach it.
@@ -33,7 +33,7 @@ from diagnose.symptoms import overfitting
 MIN_EVALUATIONS = 20  # so that two fifths hold the eight values that anything needs
 STALLED_SHARE = 0.4  # of the run
 STILL = 0.02  # of the validation loss's fall: what overfitting counts as a rise (RISE_OF_FALL), turned round
-TRAIN_GAIN = 0.1  # of the training loss's fall: it goes on
+TRAIN_GAIN = 0.05  # of the training loss's fall: it goes on
 TREND = 3.0  # Mann–Kendall: one chance in a thousand without a trend
 NOISE_FACTOR = 4.0  # deviations of the noise: a gain of the training loss that is none of it
 HIGH_RATE = 0.5  # of the peak
