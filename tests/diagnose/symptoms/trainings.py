@@ -126,3 +126,51 @@ def _digits(seed: int, train_size: int | None) -> tuple[Tensor, Tensor, Tensor, 
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     validation, rest = order[:VALIDATION], order[VALIDATION:][:train_size]
     return images[rest], labels[rest], images[validation], labels[validation]
+
+
+def wrong_labels(share: float) -> Callable[[Batch], Batch]:
+    """A batch of which this share of labels, the same ones each time, is wrong."""
+
+    def spoilt(batch: Batch) -> Batch:
+        x, y = batch
+        return x, torch.where(x.sum(1) * 1000 % 1 < share, (y + 3) % CLASSES, y)
+
+    return spoilt
+
+
+def guessed_labels(batch: Batch, share: float) -> Batch:
+    """A batch of which this share of labels is drawn anew each time."""
+    x, y = batch
+    return x, torch.where(torch.rand(len(y)) < share, torch.randint(CLASSES, y.shape), y)
+
+
+def pretrained() -> nn.Sequential:
+    """A network that has learned the digits already."""
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.0), nn.Linear(64, CLASSES))
+    train(99, model=model, epochs=10)
+    return model
+
+
+HEALTHY: dict[str, Callable[[int], Run]] = {
+    "cosine": lambda seed: train(seed, schedule=cosine, epochs=15),
+    "converged at a constant rate": lambda seed: train(seed, epochs=40),
+    "two samples a batch": lambda seed: train(seed, batch_size=2, lr=0.002, epochs=3),
+    "one sample a batch": lambda seed: train(seed, batch_size=1, lr=0.001, epochs=3),
+    "warm restarts": lambda seed: train(seed, schedule=restarts, lr=0.1, epochs=24),
+    "step decay": lambda seed: train(seed, schedule=lambda share: 0.1 ** int(3 * share), epochs=20),
+    "a high loss early": lambda seed: train(
+        seed, prepare=lambda model: model[-1].weight.data.mul_(15), schedule=cosine, epochs=15
+    ),
+    "one spike": lambda seed: train(
+        seed,
+        lr=0.01,
+        epochs=15,
+        disturb=lambda share, step, batch: wrong_labels(1.0)(batch) if step == 300 else batch,
+    ),
+    "fine-tuning": lambda seed: train(seed, model=pretrained(), lr=1e-4, epochs=10),
+    "Adam": lambda seed: train(seed, optimizer=torch.optim.Adam, lr=1e-3, epochs=15),
+    "all samples in a batch": lambda seed: train(seed, batch_size=2000, lr=0.1, epochs=300),
+    "random wrong labels": lambda seed: train(
+        seed, epochs=15, schedule=cosine, disturb=lambda share, step, batch: guessed_labels(batch, 0.2)
+    ),
+}

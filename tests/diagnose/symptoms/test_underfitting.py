@@ -1,0 +1,30 @@
+"""Underfitting: a bottleneck of one unit; not a hard task, not a run cut short."""
+
+from __future__ import annotations
+
+import pytest
+
+from diagnose import symptoms
+from diagnose.causes import ranked
+from diagnose.findings import Severity
+from tests.diagnose.symptoms.trainings import train, without
+
+
+@pytest.mark.parametrize("seed", [1, 2, 4])
+def test_a_network_of_one_unit_is_too_small(seed):
+    run = train(seed, width=1, epochs=15)
+    (finding,) = [f for f in symptoms.find(run) if f.severity is not Severity.INFO]
+    assert finding.id in {"underfitting", "no_learning"}
+    if finding.id == "underfitting":
+        assert ranked([finding], run)[0].id == "model_too_small"
+
+
+def test_without_a_scale_nothing_is_said():
+    run = without(train(1, width=1, epochs=15), "accuracy/train", "accuracy/validation", config=False)
+    assert not symptoms.find(run, ["underfitting"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("settings", [{"epochs": 2, "lr": 0.01}, {"epochs": 12, "ordered": True, "lr": 0.02}, {}])
+def test_what_still_falls_or_swings_or_fits_does_not_underfit(seed, settings):
+    assert not symptoms.find(train(seed, **settings), ["underfitting"])
