@@ -10,13 +10,14 @@ from diagnose.findings import Severity
 from tests.diagnose.symptoms.trainings import train, without
 
 
-@pytest.mark.parametrize("seed", [1, 2, 4])
-def test_a_network_of_one_unit_is_too_small(seed):
-    run = train(seed, width=1, epochs=15)
-    (finding,) = [f for f in symptoms.find(run) if f.severity is not Severity.INFO]
-    assert finding.id in {"underfitting", "no_learning"}
-    if finding.id == "underfitting":
-        assert ranked([finding], run)[0].id == "model_too_small"
+def test_a_network_of_one_unit_is_too_small():
+    causes = []
+    for seed in range(5):
+        run = train(seed, width=1, epochs=15)
+        findings = [f for f in symptoms.find(run) if f.severity is not Severity.INFO]
+        assert {f.id for f in findings} <= {"underfitting", "no_learning"}
+        causes += [ranked(findings, run)[0].id for f in findings if f.id == "underfitting"]
+    assert len(causes) >= 2 and set(causes) == {"model_too_small"}
 
 
 def test_without_a_scale_nothing_is_said():
