@@ -61,7 +61,7 @@ def find(run: Run) -> Iterator[Finding]:
         if factor == NOISE_FACTOR:  # a single first value may be low by chance
             needed = max(needed, NOISE_FACTOR * noise_of_one)
     if _left_for_good(raw.values):  # then the noise up there does not count against it
-        needed = max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first))
+        needed = min(needed, max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first)))
     if rise <= needed:
         return
     above_start = rise - fall > NOISE_FACTOR * noise
