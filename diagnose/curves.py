@@ -17,6 +17,7 @@ POINTS = 200  # medians a curve is reduced to: 0.5 % of a run is the finest that
 END_SHARE = 0.1  # of the points: what counts as a curve's first and last level
 LONGEST_LAG = 0.05  # of the values: noise that is correlated over longer is a trend
 MOST_DIFFERENCES = 20_000  # of each lag: their deviation is known to a hundredth then
+START_SHARE = 0.02  # of the values: what counts as a run's start, so that one wild first value decides nothing
 MIN_POINTS = 8  # fewer values than this are too short to tell anything from
 
 
@@ -73,6 +74,39 @@ def smoothed(curve: Curve, width: int = 5) -> Curve:
     padded = np.pad(curve.values, half, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, width)
     return Curve(curve.steps, np.median(windows, axis=1))
+
+
+def start_level(series: Series) -> float:
+    """Median of the first fiftieth of the finite values: the first alone where few were logged."""
+    values = series.finite.values
+    return float(np.median(values[: max(1, int(len(values) * START_SHARE))]))
+
+
+def level_at(curve: Curve, steps: Steps | int) -> Values:
+    """The curve's values at `steps`, on straight lines between its points."""
+    return np.interp(np.asarray(steps, np.float64), curve.steps, curve.values)
+
+
+def onset(series: Series, after: int, level: float) -> int:
+    """The last step from `after` on at which the series was below `level`, before three values in a row above it.
+
+    `after` itself where it never stays above.
+    """
+    sound = series.finite
+    late = sound.steps >= after
+    steps, above = sound.steps[late], sound.values[late] > level
+    stays = above[:-2] & above[1:-1] & above[2:]
+    return int(steps[max(int(np.argmax(stays)) - 1, 0)]) if stays.any() else after
+
+
+def step_noise(values: Values) -> float:
+    """Standard deviation of what changes from one value to the next without any order.
+
+    From differences by MAD, the smaller of lags 1 and 2: noise is the same at both, while a value that
+    alternates with every step is large at the first and small at the second.
+    """
+    lags = [values[lag:] - values[:-lag] for lag in (1, 2) if len(values) > lag + 1]
+    return min((mad(apart) / float(np.sqrt(2)) for apart in lags), default=0.0)
 
 
 def noise(values: Values) -> float:

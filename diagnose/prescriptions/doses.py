@@ -28,6 +28,7 @@ DIVIDE_BAD, DIVIDE_LATE = 10.0, 3.0  # K01: divide the rate by 3 to 10
 RAISE = 3.0  # K02 names no factor; K01's smaller one, turned round
 WARMUP_SHARE = 0.05  # of the run's steps: what is common where nothing was measured (K21 gives no number)
 USUAL_DECAY = 1e-4  # K50: 1e-3, 1e-4, 1e-5 are the usual starts
+DECAY_STEP = 10.0  # K50: the usual starts lie a factor of ten apart
 STRONG_DECAY = 1e-2  # above this one of K50's starts times ten: a search, not a step
 DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.5
 CLIP_QUANTILE = 0.9  # of the gradient norms before the trouble: clip the tail, leave the rest
@@ -53,6 +54,7 @@ def dose_of(remedy: str, run: Run, findings: Sequence[Finding]) -> Dose | None:
 
 
 Found = Mapping[str, Finding]
+_UNSTEADY = ("late_instability", "oscillation", "loss_spikes")  # the loss stays in reach: K01's smaller factor
 
 
 def current_lr(run: Run) -> float | None:
@@ -61,22 +63,25 @@ def current_lr(run: Run) -> float | None:
 
 
 def _lower_lr(run: Run, found: Found) -> Dose:
-    ill = found.get("nan_loss") or found.get("divergence")
-    late = ill is not None and ill.id == "divergence" and ill.window[0] - run.start > EARLY_SHARE * run.length
-    factor = DIVIDE_LATE if late else DIVIDE_BAD
-    when = (
-        "only later in the run"
-        if late
-        else "from the beginning"
-        if ill is None or ill.id == "divergence"
-        else "without bound"
+    ill = next((found[name] for name in ("nan_loss", "divergence", *_UNSTEADY) if name in found), None)
+    begins_late = ill is not None and ill.window[0] - run.start > EARLY_SHARE * run.length
+    mild = ill is not None and (ill.id in _UNSTEADY or (ill.id == "divergence" and begins_late))
+    factor = DIVIDE_LATE if mild else DIVIDE_BAD
+    how = (
+        "grew without bound"
+        if ill is not None and ill.id == "nan_loss"
+        else f"turned unsteady at step {ill.window[0]}"
+        if ill is not None and ill.id in _UNSTEADY
+        else "grew only later in the run"
+        if mild
+        else "grew from the beginning"
     )
     lr = current_lr(run)
     return Dose(
         "lr",
         lr,
-        _rounded(lr / factor) if lr else f"a {'third' if late else 'tenth'} of it",
-        f"The loss grew {when}: divide the rate by {factor:.0f} (3 to 10 is the usual range).",
+        _rounded(lr / factor) if lr else f"a {'third' if mild else 'tenth'} of it",
+        f"The loss {how}: divide the rate by {factor:.0f} (3 to 10 is the usual range).",
     )
 
 
@@ -91,7 +96,7 @@ def _raise_lr(run: Run, _: Found) -> Dose:
         "lr",
         lr,
         _rounded(RAISE * lr) if lr else "three times as much",
-        "The loss falls in a straight line: there is room for larger steps, and three at a time stays reversible.",
+        "Nothing shakes at this rate: there is room for larger steps, and three times stays reversible.",
     )
 
 
@@ -252,6 +257,48 @@ def _shrink_batch(run: Run, _: Found) -> Dose | None:
     return Dose("batch_size", _whole(effective_batch(run) or 0), after, because)
 
 
+def _decay_lr(run: Run, _: Found) -> Dose:
+    return Dose(
+        "scheduler",
+        str(run.setup.scheduler["type"]) if run.setup.scheduler.get("type") else None,
+        "cosine to 0 over the whole run, after a linear warmup",
+        "The rate was right early; the end wants finer steps.",
+    )
+
+
+def _delay_decay(run: Run, found: Found) -> Dose:
+    gone = found["plateau"].evidence.get("rate_gone") if "plateau" in found else None
+    return Dose("decay_end", gone if isinstance(gone, int | float) else None, run.steps, "The loss fell until then.")
+
+
+def _shuffle_data(_: Run, __: Found) -> Dose:
+    return Dose("shuffle", None, "True", "Each batch should be a fair sample of all the data.")
+
+
+def _fix_labels(_: Run, __: Found) -> Dose:
+    return Dose(
+        "labels", None, "look at twenty pairs of input and label", "What no person sees in them, no model learns."
+    )
+
+
+def _enlarge_model(_: Run, __: Found) -> Dose:
+    return Dose("width", None, "twice as much", "Both losses are level and close together: there is room for capacity.")
+
+
+def _decrease_weight_decay(run: Run, _: Found) -> Dose | None:
+    decay = run.setup.optimizer_setting("weight_decay")
+    if not decay:
+        return None
+    return Dose("weight_decay", decay, _rounded(decay / DECAY_STEP), "Usual starts lie a factor of ten apart.")
+
+
+def _decrease_dropout(run: Run, _: Found) -> Dose | None:
+    dropout = run.setup.config_number("dropout")
+    if not dropout:
+        return None
+    return Dose("dropout", dropout, _rounded(dropout / 2), "The model cannot fit even what it is shown.")
+
+
 _DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
     "lower_lr": _lower_lr,
     "raise_lr": _raise_lr,
@@ -273,6 +320,13 @@ _DOSES: Final[Mapping[str, Callable[[Run, Found], Dose | None]]] = {
     "unfreeze": _unfreeze,
     "enlarge_batch": _enlarge_batch,
     "shrink_batch": _shrink_batch,
+    "decay_lr": _decay_lr,
+    "delay_decay": _delay_decay,
+    "shuffle_data": _shuffle_data,
+    "fix_labels": _fix_labels,
+    "enlarge_model": _enlarge_model,
+    "decrease_weight_decay": _decrease_weight_decay,
+    "decrease_dropout": _decrease_dropout,
 }
 
 

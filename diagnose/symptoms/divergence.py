@@ -21,7 +21,7 @@ import numpy as np
 
 from diagnose import curves
 from diagnose.findings import Finding, Severity
-from diagnose.run import Run, Series
+from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS
 
 LOST_PROGRESS = 0.5  # share of the fall that is lost again at the end: sound runs stay under 0.2
@@ -29,6 +29,7 @@ RISE_OF_FIRST = 0.1  # times the first loss: less above the start is a plateau, 
 NOISE_FACTOR = 4.0  # rises under four standard deviations of the curve's own noise are noise
 BLOW_UP = 8.0  # times that noise above the last level: training itself has thrown the loss there
 NOISE_FACTOR_THROWN = 2.0  # then
+FEW_BEFORE = 3  # values, all lower than all that follow
 MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
 LAST_POINTS = 3  # of the reduced curve, before it stops being a number
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
@@ -59,6 +60,8 @@ def find(run: Run) -> Iterator[Finding]:
         needed = max(needed, RISE_OF_FIRST * abs(first))
         if factor == NOISE_FACTOR:  # a single first value may be low by chance
             needed = max(needed, NOISE_FACTOR * noise_of_one)
+    if _left_for_good(raw.values):  # then the noise up there does not count against it
+        needed = min(needed, max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first)))
     if rise <= needed:
         return
     above_start = rise - fall > NOISE_FACTOR * noise
@@ -69,11 +72,12 @@ def find(run: Run) -> Iterator[Finding]:
     if best > 0:
         evidence["growth"] = last / best
     ending = "above its first value" if above_start else "losing most of its progress"
+    begin = curves.onset(loss, best_step, best + CLIMB_SHARE * rise)
     yield Finding(
         id="divergence",
         severity=Severity.CRITICAL if above_start or rise > 0.8 * fall else Severity.WARNING,
         confidence=0.5 + 0.49 * curves.sigmoid(2 * (rise / needed - 1.5)),
-        window=(_onset(loss, best_step, best + CLIMB_SHARE * rise), int(curve.steps[peak])),
+        window=(begin, max(begin, int(curve.steps[peak]))),
         summary=(
             f"The training loss had reached {best:.3g} at step {best_step} and climbs to {last:.3g}, "
             f"{ending} ({first:.3g} at the start)."
@@ -82,16 +86,19 @@ def find(run: Run) -> Iterator[Finding]:
     )
 
 
+def _left_for_good(values: Values) -> bool:
+    """Whether from some point on every value lies above every value before it.
+
+    By chance, the first t of n values in any order are the lowest ones once in n-over-t times: for three
+    of twenty, once in a thousand.
+    """
+    if len(values) < FEW_BEFORE + MIN_VALUES:
+        return False
+    lowest_after, highest_before = np.minimum.accumulate(values[::-1])[::-1], np.maximum.accumulate(values)
+    return bool((lowest_after[FEW_BEFORE : -MIN_VALUES + 1] > highest_before[FEW_BEFORE - 1 : -MIN_VALUES]).any())
+
+
 def _start(sound: Series) -> tuple[int, float]:
     """Where the loss begins. A first value of exactly 0 stands for none: some loggers write it before training."""
     at = int(len(sound) > 1 and sound.values[0] == 0 < sound.values[1])
     return int(sound.steps[at]), float(sound.values[at])
-
-
-def _onset(loss: Series, best_step: int, level: float) -> int:
-    """The last step at which the loss was still below `level`, before it stays above for three values in a row."""
-    sound = loss.finite
-    after = sound.steps >= best_step
-    steps, above = sound.steps[after], sound.values[after] > level
-    stays = above[:-2] & above[1:-1] & above[2:]
-    return int(steps[max(int(np.argmax(stays)) - 1, 0)]) if stays.any() else best_step

@@ -1,0 +1,134 @@
+"""Loss spikes: the training loss leaps far above its level and comes back, again and again.
+
+What it looks like   Needles on the curve: a leap within a few steps, a return within a few more, and the
+                     fall goes on as if nothing had happened.
+How it is told       The height of each value above the running median, in units of the noise around it.
+                     The run is cut into blocks, and the highest value of each block says how high noise
+                     alone reaches, heavy tails included; a spike stands far outside of that law and is at
+                     least a tenth of the run's fall. Three or more are a `warning`, fewer an `info`.
+                     Leaps that follow a rise of the learning rate are the schedule's.
+Why it matters       Each spike costs the steps of its recovery, and the next may not recover.
+Mistaken for         `divergence` does not come back; `oscillation` is above its own best most of the
+                     time; a `late_instability` stays from its onset on.
+When to ignore it    A single spike that recovered; a rare class or a long sequence alone in its batch.
+Causes               lr_too_high, missing_clipping, bad_data, missing_warmup
+Sources              K01 (deep-dive §2), K62 (deep-dive §5); block maxima: Gumbel (1958)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnose import curves
+from diagnose.findings import Finding, Severity
+from diagnose.run import Run, Series, Values
+from diagnose.schedules import rate_rises
+from diagnose.signals import LR, TRAIN_LOSS
+
+MIN_VALUES = 100  # fewer hold too few blocks to know the noise's law
+BLOCKS = 100
+BLOCK_VALUES = 10  # at the least
+OUTLIER = 5.0  # deviations of the logarithms of the blocks' maxima; for a power law's (Gumbel): 1 of 1,000 blocks
+LEAST_HEIGHT = 8.0  # deviations of the noise, where the blocks' maxima are all alike
+SHARE_OF_FALL = 0.1  # of the run's fall: lower spikes undo nothing
+LONGEST = 0.05  # of the run: what lasts longer is a level, not a spike
+BACK = 0.25  # of the height, that may be left of it after the last high value
+GAP = 0.01  # of the run: leaps closer than this are one
+SEVERAL = 3
+BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
+REGULAR = 0.1  # coefficient of variation of the distances: spikes as regular as that come from the order of the data
+
+
+class _Spike(NamedTuple):
+    """One leap: positions of its first, highest and last value, and its height above the level."""
+
+    first: int
+    top: int
+    last: int
+    height: float
+
+
+def find(run: Run) -> Iterator[Finding]:
+    """Yield at most one finding, its window from the first spike's first to the last one's last value."""
+    loss = run.scalar(TRAIN_LOSS)
+    if loss is None or len(loss.finite) < MIN_VALUES:
+        return
+    sound = loss.finite
+    base = curves.level_at(curves.smoothed(curves.reduced(loss), BASE_WIDTH), sound.steps)
+    above = sound.values - base
+    noise, limit = _law_of_noise(above)
+    fall = curves.start_level(loss) - float(base.min())
+    high = (above > limit * noise) & (above > SHARE_OF_FALL * fall) & (above > 1e-6 * np.abs(base))
+    lr = run.scalar(LR)
+    reach = int(GAP * (sound.steps[-1] - sound.steps[0]))
+    spikes = [
+        spike
+        for spike in _spikes(high, above, sound.values)
+        if not rate_rises(lr, int(sound.steps[spike.first]) - reach, int(sound.steps[spike.top]))
+    ]
+    if spikes:
+        yield _finding(sound, base, spikes, noise, limit)
+
+
+def _finding(sound: Series, base: Values, spikes: list[_Spike], noise: Values, limit: float) -> Finding:
+    heights = [spike.height for spike in spikes]
+    tallest = spikes[int(np.argmax(heights))]
+    in_noise = float(np.median([s.height / max(limit * noise[s.top], 1e-300) for s in spikes]))
+    several = len(spikes) >= SEVERAL
+    what = f"{len(spikes)} times" if len(spikes) > 1 else "once"
+    return Finding(
+        id="loss_spikes",
+        severity=Severity.WARNING if several else Severity.INFO,
+        confidence=0.5 + 0.45 * curves.sigmoid(2 * (in_noise - 1.5) + len(spikes) - SEVERAL),
+        window=(int(sound.steps[max(spikes[0].first - 1, 0)]), int(sound.steps[spikes[-1].last])),
+        summary=(
+            f"The training loss leaps {what} far above its level and comes back, "
+            f"to {sound.values[tallest.top]:.3g} from {base[tallest.top]:.3g} at step {sound.steps[tallest.top]}."
+        ),
+        evidence={
+            "spikes": len(spikes),
+            "highest_loss": float(sound.values[tallest.top]),
+            "level_there": float(base[tallest.top]),
+            "step_of_highest": int(sound.steps[tallest.top]),
+            "regular": "yes" if _regular(sound.steps[[s.top for s in spikes]]) else "no",
+        },
+    )
+
+
+def _law_of_noise(above: Values) -> tuple[Values, float]:
+    """The noise around each value (its standard deviation), and how many of it a value must reach to be no noise."""
+    block = max(BLOCK_VALUES, -(-len(above) // BLOCKS))
+    blocks = [above[begin : begin + block] for begin in range(0, len(above) - block // 2, block)]
+    each = np.array([curves.mad(values) for values in blocks])
+    count = np.arange(len(each), dtype=np.int64)
+    smooth = curves.smoothed(curves.Curve(count, each), 9).values
+    smooth = np.maximum(smooth, 0.1 * float(np.median(each)))  # a stretch without any noise is no measure
+    highest = np.array([values.max() for values in blocks]) / np.maximum(smooth, 1e-300)
+    logs = np.log(np.clip(highest, 1.0, 1e12))
+    limit = float(np.exp(min(np.median(logs) + OUTLIER * curves.mad(logs), 50.0)))
+    return np.interp(np.arange(len(above)), block * (count + 0.5), smooth), max(limit, LEAST_HEIGHT)
+
+
+def _spikes(high: NDArray[np.bool_], above: Values, values: Values) -> Iterator[_Spike]:
+    """Runs of high values, near ones joined; not what the run begins or ends with, nor what lasts."""
+    at = np.flatnonzero(high)
+    gap = max(2, int(GAP * len(high)))
+    for part in np.split(at, np.flatnonzero(np.diff(at) > gap) + 1):
+        if len(part) == 0 or part[0] == 0 or part[-1] >= len(high) - gap:
+            continue
+        top = int(part[np.argmax(above[part])])
+        before = values[max(0, part[0] - 2 * gap) : part[0]]
+        after = values[part[-1] + 1 : part[-1] + 1 + 2 * gap]
+        recovered = np.median(after) < np.median(before) + BACK * above[top]
+        if recovered and part[-1] - part[0] <= LONGEST * len(high):
+            yield _Spike(int(part[0]), top, int(part[-1]), float(above[top]))
+
+
+def _regular(steps: NDArray[np.int64]) -> bool:
+    """Whether the steps follow each other at nearly the same distance."""
+    apart = np.diff(steps)
+    return len(apart) >= SEVERAL and float(apart.std()) < REGULAR * float(apart.mean())

@@ -1,0 +1,107 @@
+"""Undertrained: the loss is still falling clearly when the run ends.
+
+What it looks like   A curve that bends as it should and is cut off before it has levelled.
+How it is told       The last quarter falls beyond doubt (Mann–Kendall). Its slope against that of the
+                     quarter before says how fast the fall fades; if it fades on like that, so much is
+                     left. A quarter of the fall so far is much: a `warning`, unless the learning rate had
+                     already gone down to a tenth of its peak, or was not logged: then the end was
+                     planned, or may have been, and it is an `info`, as it is with less left to gain.
+                     A validation loss that no longer falls rules it out.
+Why it matters       The same set-up gives a better model for the price of more steps.
+Mistaken for         `slow_descent` falls in a straight line from the start: its steps are too small, not
+                     too few; `plateau` and `underfitting` have stopped falling.
+When to ignore it    A run that is still going on, or was stopped on purpose; one pass over data without end.
+Causes               too_few_epochs, lr_too_low
+Sources              K41 (deep-dive §4), K49 (deep-dive §4, §7)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from diagnose import curves
+from diagnose.findings import Finding, Severity
+from diagnose.logs.layout import OWN_TAGS
+from diagnose.run import Run
+from diagnose.schedules import share_of_peak
+from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
+from diagnose.symptoms import slow_descent
+
+MIN_VALUES = 40
+QUARTER = 4
+FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
+VALIDATION_SCORE = -2.0  # fewer values, and a second witness only
+MUCH_LEFT = 0.25  # of the fall so far: an exponential cut off after 1.6 of its time constants
+SOME_LEFT = 0.1  # after 2.4 of them
+SLOWEST_FADE = 0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
+ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
+NOISE_FACTOR = 4.0  # deviations of the noise of medians
+
+
+def find(run: Run) -> Iterator[Finding]:
+    """Yield at most one finding, its window the last quarter."""
+    loss = run.scalar(TRAIN_LOSS)
+    if loss is None or len(loss.finite) < MIN_VALUES or len(loss.finite) < len(loss):
+        return
+    curve = curves.reduced(loss)
+    fall, speed, left = _what_is_left(curve, curves.start_level(loss))
+    if fall <= 0 or left < SOME_LEFT * fall or any(slow_descent.find(run)) or not _validation_falls(run, curve):
+        return
+    annealed = share_of_peak(run.scalar(LR), int(curve.steps[-1]))
+    cut_off = annealed is not None and annealed > ANNEALED
+    much = left >= MUCH_LEFT * fall
+    first = int(curve.steps[-(len(curve) // QUARTER)])
+    yield Finding(
+        id="undertrained",
+        severity=Severity.WARNING if much and cut_off and not _still_open(run) else Severity.INFO,
+        confidence=0.5 + 0.4 * curves.sigmoid(3 * (left / fall / MUCH_LEFT - 1.2)),
+        window=(first, int(curve.steps[-1])),
+        summary=(
+            f"The training loss is still falling when the run ends, at {curve.last_level:.3g}: "
+            f"as its fall fades, about {left:.3g} more was to be gained."
+        ),
+        evidence={
+            "loss_last": curve.last_level,
+            "still_to_gain": left,
+            "share_of_fall": left / fall,
+            "fall_per_1000_steps": 1000 * speed,
+            **({"rate_at_end_of_peak": annealed} if annealed is not None else {}),
+        },
+    )
+
+
+def _what_is_left(curve: curves.Curve, start: float) -> tuple[float, float, float]:
+    """The fall so far, its speed at the end (per step), and what is left of it; nothing where no fall is sure.
+
+    With a slope that shrinks by the factor q from one quarter (of length Δ) to the next, the rest is the
+    geometric sum speed · Δ · q / (1 − q).
+    """
+    quarter = len(curve) // QUARTER
+    late = curves.Curve(curve.steps[-quarter:], curve.values[-quarter:])
+    before = curves.Curve(curve.steps[-2 * quarter : -quarter], curve.values[-2 * quarter : -quarter])
+    speed, speed_before = -curves.slope(late), -curves.slope(before)
+    length = float(late.steps[-1] - before.steps[-1])
+    sure = curves.trend_score(late) < FALLING_SCORE and speed * length > NOISE_FACTOR * curves.step_noise(late.values)
+    if speed <= 0 or speed_before <= 0 or not sure:
+        return 0.0, 0.0, 0.0
+    fade = min(speed / speed_before, SLOWEST_FADE)
+    fall = start - curve.last_level
+    left = min(speed * length * fade / (1 - fade), fall)
+    # A loss that never was negative is not expected to become so.
+    return fall, speed, min(left, curve.last_level) if curve.values.min() >= 0 else left
+
+
+def _validation_falls(run: Run, train: curves.Curve) -> bool:
+    """Whether the validation loss falls too in the run's last half; yes where it was not logged."""
+    validation = run.scalar(VALIDATION_LOSS)
+    if validation is None or len(validation.finite) < curves.MIN_POINTS:
+        return True
+    half = curves.reduced(validation).between(int(np.median(train.steps)), int(train.steps[-1]))
+    return curves.trend_score(half) < VALIDATION_SCORE
+
+
+def _still_open(run: Run) -> bool:
+    """Whether the log is one of ours and was not closed: the run goes on, or was killed."""
+    return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.closed

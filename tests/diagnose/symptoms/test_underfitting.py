@@ -1,0 +1,31 @@
+"""Underfitting: a bottleneck of one unit; not a hard task, not a run cut short."""
+
+from __future__ import annotations
+
+import pytest
+
+from diagnose import symptoms
+from diagnose.causes import ranked
+from diagnose.findings import Severity
+from tests.diagnose.symptoms.curve_trainings import train, without
+
+
+def test_a_network_of_one_unit_is_too_small():
+    causes = []
+    for seed in range(5):
+        run = train(seed, width=1, epochs=15)
+        findings = [f for f in symptoms.find(run) if f.severity is not Severity.INFO]
+        assert {f.id for f in findings} <= {"underfitting", "no_learning"}
+        causes += [ranked(findings, run)[0].id for f in findings if f.id == "underfitting"]
+    assert len(causes) >= 2 and set(causes) == {"model_too_small"}
+
+
+def test_without_a_scale_nothing_is_said():
+    run = without(train(1, width=1, epochs=15), "accuracy/train", "accuracy/validation", config=False)
+    assert not symptoms.find(run, ["underfitting"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("settings", [{"epochs": 2, "lr": 0.01}, {"epochs": 12, "ordered": True, "lr": 0.02}, {}])
+def test_what_still_falls_or_swings_or_fits_does_not_underfit(seed, settings):
+    assert not symptoms.find(train(seed, **settings), ["underfitting"])
