@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import log
 
 import numpy as np
@@ -12,6 +13,8 @@ from diagnose.signals import TRAIN_LOSS
 
 TRAIN_ACCURACY, VALIDATION_ACCURACY = "accuracy/train", "accuracy/validation"
 PERCENT = 1.5  # an accuracy above this is one in per cent
+# Tasks whose next word cannot be known: even a perfect model keeps the loss of the language's entropy (Shannon 1951).
+OPEN_ENDED = frozenset({"language", "lm", "translation", "summarization", "generation", "text"})
 POOR = 0.4  # chance-corrected agreement up to which it is no better than “fair” (Landis & Koch 1977)
 
 
@@ -28,12 +31,14 @@ def chance_loss(run: Run) -> float | None:
 
 
 def skill(run: Run) -> float | None:
-    """How far the run's end is from chance (0) to perfect (1), None where nothing tells.
+    """How far the run's end is from chance (0) to perfect (1), None where nothing tells what perfect is.
 
     The last level of the training accuracy, corrected for chance as Cohen's κ is: (a − 1/C) / (1 − 1/C);
     else that of the validation accuracy; else 1 − loss / ln C, unless the labels are smoothed, which
     keeps the loss high.
     """
+    if OPEN_ENDED & set(re.split(r"[^a-z]+", str(run.setup.config.get("task", "")).lower())):
+        return None
     for name in (TRAIN_ACCURACY, VALIDATION_ACCURACY):
         share = accuracy(run.scalar(name))
         if share is not None:

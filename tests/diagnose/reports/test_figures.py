@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 import diagnose
 from diagnose.diagnosis import Diagnosis
+from diagnose.findings import Severity
 from diagnose.reports import figures
+from diagnose.reports.titles import title_of
 from diagnose.run import LayerSeries, Run, Series
 
 
@@ -53,9 +55,11 @@ def test_a_nan_is_marked_where_the_line_has_a_hole():
 def test_each_symptom_has_its_window_and_name_on_the_curve(demo_runs):
     diagnosis = diagnose.examine(demo_runs["overfitting"])
     figure = figures.loss_figure(diagnosis)
-    (finding,) = [f for f in diagnosis.findings if f.kind == "symptom"]
-    assert any((shape.x0, shape.x1) == finding.window for shape in figure.layout.shapes)
-    assert "Overfitting" in figure.layout.annotations[0].text
+    loud = [f for f in diagnosis.findings if f.kind == "symptom" and f.severity is not Severity.INFO]
+    assert "overfitting" in {finding.id for finding in loud}
+    for finding in loud:
+        assert any((shape.x0, shape.x1) == finding.window for shape in figure.layout.shapes)
+        assert any(title_of(finding) in note.text for note in figure.layout.annotations)
 
 
 def test_names_that_the_run_does_not_have_are_left_out():

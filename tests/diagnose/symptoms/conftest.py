@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from diagnose import symptoms
 from diagnose.findings import Severity
@@ -16,6 +17,15 @@ from tests.diagnose.symptoms import trainings
 def series(values) -> Series:
     values = np.asarray(values, float)
     return Series(np.arange(1, len(values) + 1), values, np.zeros(len(values)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums on several threads come out a little otherwise each time, and a training with them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
