@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tables
-from calibration import expected_calibration_error, reliability
-from peer_rules import RULES, PeerRule
+from beside import by_tool, others, others_by_outcome
+from measuring import by_outcome, measured
 from recorded import FIXTURES, Examined, examined, index, outcomes
-from scoring import Score, macro_f1, mean, ratio, scored, scored_claim
-
-from diagnose import Severity, symptoms
-
-Table = tuple[str, str]  # heading and Markdown
+from tables import percent
 
 
 def main() -> None:
@@ -48,83 +42,6 @@ def main() -> None:
     print(f"{tables.machine()}\n\n{text}")
     if options.output:
         tables.write(options.output, "accuracy", text, records)
-
-
-def measured(runs: Sequence[Examined]) -> dict[str, Any]:
-    """Every figure of the recorded runs."""
-    pairs = [(run.truth, run.named) for run in runs]
-    scores = {name: scored(name, pairs) for name in symptoms.ids()}
-    healthy = [run for run in runs if run.entry["healthy"]]
-    ill = [run for run in runs if not run.entry["healthy"]]
-    bins = reliability(confidences(runs))
-    seconds = np.array([run.seconds for run in runs])
-    return {
-        "runs": len(runs),
-        "healthy": len(healthy),
-        "macro_f1": macro_f1(scores.values()),
-        "ill_runs_named_rightly": ratio(sum(bool(run.truth.symptoms & run.named) for run in ill), len(ill)),
-        "ill_runs_without_finding": ratio(sum(not run.named for run in ill), len(ill)),
-        "healthy_with_symptom": sum(bool(run.symptoms) for run in healthy),
-        "healthy_with_any_finding": sum(bool(run.findings) for run in healthy),
-        "cause": causes(ill),
-        "window_error": window_errors(ill),
-        "calibration_error": expected_calibration_error(bins),
-        "reliability": bins,
-        "seconds": {"median": float(np.median(seconds)), "most": float(seconds.max())},
-        "symptoms": {name: figures(score) for name, score in scores.items()},
-    }
-
-
-def figures(score: Score) -> dict[str, float | int | None]:
-    """A score's counts and its ratios."""
-    ratios = ("precision", "recall", "strict_recall", "f1")
-    return asdict(score) | {name: getattr(score, name) for name in ratios}
-
-
-def confidences(runs: Iterable[Examined]) -> list[tuple[float, bool]]:
-    """Each symptom's confidence and whether it was right; permitted consequences are left out."""
-    return [
-        (finding.confidence, finding.id in run.truth.symptoms)
-        for run in runs
-        for finding in run.symptoms
-        if finding.id not in run.truth.also
-    ]
-
-
-def causes(ill: Iterable[Examined]) -> dict[str, float | int | None]:
-    """Shares of the ill runs with a known cause: it stands first, it or its likeness stands first, among three."""
-    known = [run for run in ill if run.entry["cause"]]
-    ranked = [([cause.id for cause in run.diagnosis.causes], run.entry) for run in known]
-    return {
-        "runs": len(known),
-        "first": ratio(sum(ids[:1] == [entry["cause"]] for ids, entry in ranked), len(known)),
-        "first_or_alike": ratio(
-            sum(bool(ids) and ids[0] in {entry["cause"], *entry["or_causes"]} for ids, entry in ranked), len(known)
-        ),
-        "among_three": ratio(sum(entry["cause"] in ids[:3] for ids, entry in ranked), len(known)),
-        "none_given": ratio(sum(not ids for ids, _ in ranked), len(known)),
-    }
-
-
-def window_errors(ill: Iterable[Examined]) -> dict[str, dict[str, float | int | None]]:
-    """How far windows of right findings begin from the fault's first step, as shares of the run.
-
-    Faults that act from the first step are kept apart: many of their symptoms rightly begin later.
-    """
-    from_start: list[float] = []
-    later: list[float] = []
-    for run in ill:
-        acts, steps = run.entry["acts_from_step"], run.entry["steps"]
-        found = [finding for finding in run.symptoms if finding.id in run.truth.symptoms]
-        (later if acts > 1 else from_start).extend(abs(finding.window[0] - acts) / steps for finding in found)
-    return {
-        name: {
-            "findings": len(errors),
-            "median": float(np.median(errors)) if errors else None,
-            "tenth_worst": float(np.quantile(errors, 0.9)) if errors else None,
-        }
-        for name, errors in (("faults_from_the_first_step", from_start), ("later_faults", later))
-    }
 
 
 def in_all(records: dict[str, Any]) -> str:
@@ -208,81 +125,6 @@ def false_alarms(runs: Sequence[Examined]) -> str:
     return tables.markdown(("finding", "runs that are", "number", "kinds"), rows)
 
 
-def others(runs: Sequence[Examined]) -> str:
-    """Each rule of others, and our symptoms for the same claim, on the runs that the rule can be asked about."""
-    heads = ("rule", "claims", "runs", "precision", "recall", "F1", "healthy alarms", "ours: the same", "not held")
-    return tables.markdown(heads, (_beside(rule, runs) for rule in RULES))
-
-
-def _beside(rule: PeerRule, runs: Sequence[Examined]) -> list[object]:
-    answers = [(run, fired) for run in runs if (fired := rule.fires(run.diagnosis.run)) is not None]
-    name = [f"{rule.tool}: {rule.name}", ", ".join(rule.claims), len(answers)]
-    if not answers:
-        return [*name, *["–"] * 5, rule.lacks or "all of it"]
-    theirs = _claimed(rule, answers)
-    ours = _claimed(rule, [(run, bool(run.named & set(rule.claims))) for run, _ in answers])
-    return [*name, *theirs, " / ".join(ours), rule.lacks]
-
-
-def _claimed(rule: PeerRule, answers: Sequence[tuple[Examined, bool]]) -> list[str]:
-    score = scored_claim(rule.claims, [(run.truth, fired) for run, fired in answers])
-    alarms = sum(fired for run, fired in answers if run.entry["healthy"])
-    return [percent(score.precision), percent(score.recall), percent(score.f1), str(alarms)]
-
-
-def by_tool(runs: Sequence[Examined]) -> str:
-    """All rules of a tool together: how many ill runs any of them names rightly, how many healthy ones it alarms."""
-    ill = [run for run in runs if not run.entry["healthy"]]
-    healthy = [run for run in runs if run.entry["healthy"]]
-    named = sum(bool(run.truth.symptoms & run.named) for run in ill)
-    rows = [["diagnose", f"{named} of {len(ill)}", f"{sum(bool(run.findings) for run in healthy)} of {len(healthy)}"]]
-    for tool in dict.fromkeys(rule.tool for rule in RULES):
-        rules = [rule for rule in RULES if rule.tool == tool]
-        claims = [{claim for rule in rules if rule.fires(run.diagnosis.run) for claim in rule.claims} for run in ill]
-        rightly = sum(bool(run.truth.symptoms & claimed) for run, claimed in zip(ill, claims, strict=True))
-        alarmed = sum(any(rule.fires(run.diagnosis.run) for rule in rules) for run in healthy)
-        rows.append([tool, f"{rightly} of {len(ill)}", f"{alarmed} of {len(healthy)}"])
-    return tables.markdown(("tool", "ill runs named rightly", "healthy runs alarmed"), rows)
-
-
-def others_by_outcome(runs: Sequence[Examined]) -> str:
-    """On how many runs of each outcome a rule fires, and in brackets our symptoms for the same claim.
-
-    No precision: of a run that missed its target nobody knows what ailed it.
-    """
-    named = list(by_outcome(runs))
-    rows = []
-    for rule in RULES:
-        answers = [(run, fired) for run in runs if (fired := rule.fires(run.diagnosis.run)) is not None]
-        if answers:
-            told = [[(run, fired) for run, fired in answers if run.entry["outcome"] == outcome] for outcome in named]
-            cells = [f"{sum(f for _, f in those)} ({_ours(rule, those)}) of {len(those)}" for those in told]
-            rows.append([f"{rule.tool}: {rule.name}", ", ".join(rule.claims), *cells])
-    return tables.markdown(("rule (ours in brackets)", "claims", *named), rows)
-
-
-def _ours(rule: PeerRule, answers: Iterable[tuple[Examined, bool]]) -> int:
-    return sum(bool(run.named & set(rule.claims)) for run, _ in answers)
-
-
-def by_outcome(runs: Sequence[Examined]) -> dict[str, dict[str, float | int | None]]:
-    """AlgoPerf's runs by what became of them: shares with each severity, and with a symptom that the outcome asks for.
-
-    A run that merely missed its target asks for nothing: it may be ill or too slow.
-    """
-    told: dict[str, dict[str, float | int | None]] = {}
-    for outcome in sorted({run.entry["outcome"] for run in runs}):
-        those = [run for run in runs if run.entry["outcome"] == outcome]
-        told[outcome] = {
-            "runs": len(those),
-            "critical": sum(run.diagnosis.worst is Severity.CRITICAL for run in those),
-            "warning": sum(run.diagnosis.worst is Severity.WARNING for run in those),
-            "named": sum(bool(run.truth.symptoms & run.named) for run in those) if those[0].truth.symptoms else None,
-            "seconds": mean([run.seconds for run in those]),
-        }
-    return told
-
-
 def outcome_table(runs: Sequence[Examined]) -> str:
     """The same as a table, and which symptoms were named."""
     rows = []
@@ -294,11 +136,6 @@ def outcome_table(runs: Sequence[Examined]) -> str:
         rows.append([outcome, told["runs"], told["critical"], told["warning"], asked, f"{told['seconds']:.3f}", which])
     heads = ("outcome", "runs", "worst is critical", "worst is warning", "named as asked", "seconds", "symptoms named")
     return tables.markdown(heads, rows)
-
-
-def percent(share: float | None) -> str:
-    """A share for the eye; – where there is nothing to divide by."""
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 if __name__ == "__main__":

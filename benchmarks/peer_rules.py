@@ -30,7 +30,7 @@ class PeerRule:
 
 
 def autotrainer_nan_loss(run: Run) -> bool | None:
-    """A loss that is NaN, infinite or at least 1e3 (AutoTrainer, Zhang et al., ICSE 2021, table of symptoms)."""
+    """A loss that is NaN, infinite or at least 1e3 (AutoTrainer, Zhang et al., ICSE 2021; its code takes 1e5)."""
     losses = _losses(run)
     return None if losses is None else bool((~np.isfinite(losses) | (losses >= 1e3)).any())
 
@@ -75,7 +75,8 @@ def sagemaker_loss_not_decreasing(run: Run) -> bool | None:
     """Any ten steps over which the loss falls by less than 0.1 % (SageMaker Debugger, LossNotDecreasing).
 
     num_steps=10, diff_percent=0.1: the loss of a step is compared with one at least ten steps before, then again
-    ten steps later.
+    ten steps later. The documents are those at docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html,
+    for the rules below as well.
     """
     series = run.scalar("loss/train")
     if series is None or len(series) < 2:

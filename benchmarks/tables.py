@@ -21,6 +21,11 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
 
 
+def percent(share: float | None) -> str:
+    """A share for the eye; – where there is nothing to divide by."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
 def comparison(training: str, figures: Sequence[Figures]) -> list[list[str]]:
     """The rows of one training, its name first; A/A is the middle half of the ratios of plain to plain."""
     aa = next(one for one in figures if one.variant == PLAIN)

@@ -128,11 +128,11 @@ def test_rules_claim_symptoms_that_exist(benchmark):
 
 
 def test_the_benchmark_measures_a_few_recorded_runs(benchmark):
-    recorded, accuracy = benchmark("recorded"), benchmark("accuracy")
+    recorded, accuracy, beside = benchmark("recorded"), benchmark("accuracy"), benchmark("beside")
     kinds = ("bad_sample", "plain", "too_few_epochs")
     runs = list(recorded.examined([entry for entry in recorded.index() if entry["kind"] in kinds][:12]))
     told = accuracy.measured(runs)
     assert told["runs"] == 12
     assert told["symptoms"]["nan_loss"]["recall"] == 1.0
-    for table in (accuracy.in_all(told), accuracy.by_symptom(told), accuracy.others(runs), accuracy.by_tool(runs)):
+    for table in (accuracy.in_all(told), accuracy.by_symptom(told), beside.others(runs), beside.by_tool(runs)):
         assert table.count("\n") > 3
