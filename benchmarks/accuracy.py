@@ -32,7 +32,8 @@ def main() -> None:
     runs = list(examined(index(), FIXTURES / "runs"))
     records = measured(runs)
     shown = [("In all", in_all(records)), ("By symptom", by_symptom(records)), ("By task", by_task(runs))]
-    shown += [("Calibration", calibration(records)), ("False alarms", false_alarms(runs))]
+    shown += [("By kind of fault", by_kind(runs)), ("Calibration", calibration(records))]
+    shown += [("False alarms", false_alarms(runs))]
     shown += [("Others, rule by rule", others(runs)), ("Others, tool by tool", by_tool(runs))]
     if options.algoperf:
         theirs = list(examined(outcomes(options.algoperf), options.algoperf / "runs"))
@@ -99,6 +100,18 @@ def by_task(runs: Sequence[Examined]) -> str:
         )
     heads = ("task", "runs", "macro F1", "ill named rightly", "false alarms", "cause at rank 1", "calibration error")
     return tables.markdown(heads, rows)
+
+
+def by_kind(runs: Sequence[Examined]) -> str:
+    """Each kind of fault: how many of its runs have a right symptom named, none at all, and the cause first."""
+    rows = []
+    for kind in sorted({run.entry["kind"] for run in runs if not run.entry["healthy"]}):
+        those = [run for run in runs if run.entry["kind"] == kind]
+        first = [[cause.id for cause in run.diagnosis.causes[:1]] == [run.entry["cause"]] for run in those]
+        named = sum(bool(run.truth.symptoms & run.named) for run in those)
+        caused = sum(first) if those[0].entry["cause"] else "–"
+        rows.append([kind, len(those), named, sum(not run.named for run in those), caused])
+    return tables.markdown(("fault", "runs", "named rightly", "nothing named", "cause at rank 1"), rows)
 
 
 def calibration(records: dict[str, Any]) -> str:
