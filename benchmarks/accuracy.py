@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tables
-from beside import by_tool, others, others_by_outcome
-from measuring import by_outcome, measured
+from beside import by_tool, compared, others, others_by_outcome
+from measuring import by_outcome, measured, per_task
 from recorded import FIXTURES, Examined, examined, index, outcomes
 from tables import percent
 
@@ -30,11 +30,11 @@ def main() -> None:
     os.environ["DIAGNOSE_CACHE"] = "off"
     list(examined(index()[:1], FIXTURES / "runs"))  # what is loaded and compiled once is no run's time
     runs = list(examined(index(), FIXTURES / "runs"))
-    records = measured(runs)
-    shown = [("In all", in_all(records)), ("By symptom", by_symptom(records)), ("By task", by_task(runs))]
+    records = measured(runs) | {"tasks": per_task(runs), "others": compared(runs)}
+    shown = [("In all", in_all(records)), ("By symptom", by_symptom(records)), ("By task", by_task(records["tasks"]))]
     shown += [("By kind of fault", by_kind(runs)), ("Calibration", calibration(records))]
     shown += [("False alarms", false_alarms(runs))]
-    shown += [("Others, rule by rule", others(runs)), ("Others, tool by tool", by_tool(runs))]
+    shown += [("Others, rule by rule", others(records["others"])), ("Others, tool by tool", by_tool(runs))]
     if options.algoperf:
         theirs = list(examined(outcomes(options.algoperf), options.algoperf / "runs"))
         records["algoperf"] = by_outcome(theirs)
@@ -82,22 +82,20 @@ def by_symptom(records: dict[str, Any]) -> str:
     )
 
 
-def by_task(runs: Sequence[Examined]) -> str:
+def by_task(tasks: Mapping[str, dict[str, Any]]) -> str:
     """The same classifier on each task: were anything fitted, it would be fitted to the others."""
-    rows = []
-    for task in sorted({run.entry["task"] for run in runs}):
-        told = measured([run for run in runs if run.entry["task"] == task])
-        rows.append(
-            [
-                task,
-                told["runs"],
-                percent(told["macro_f1"]),
-                percent(told["ill_runs_named_rightly"]),
-                f"{told['healthy_with_any_finding']} of {told['healthy']}",
-                percent(told["cause"]["first"]),
-                percent(told["calibration_error"]),
-            ]
-        )
+    rows = (
+        [
+            task,
+            told["runs"],
+            percent(told["macro_f1"]),
+            percent(told["ill_runs_named_rightly"]),
+            f"{told['healthy_with_any_finding']} of {told['healthy']}",
+            percent(told["cause"]["first"]),
+            percent(told["calibration_error"]),
+        ]
+        for task, told in tasks.items()
+    )
     heads = ("task", "runs", "macro F1", "ill named rightly", "false alarms", "cause at rank 1", "calibration error")
     return tables.markdown(heads, rows)
 

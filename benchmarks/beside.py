@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tables
-from measuring import by_outcome
+from measuring import by_outcome, figures
 from peer_rules import RULES, PeerRule
 from recorded import Examined
 from scoring import scored_claim
 from tables import percent
 
 
-def others(runs: Sequence[Examined]) -> str:
-    """Each rule of others, and our symptoms for the same claim, on the runs that the rule can be asked about."""
-    heads = ("rule", "claims", "runs", "precision", "recall", "F1", "healthy alarms", "ours: the same", "not held")
-    return tables.markdown(heads, (_beside(rule, runs) for rule in RULES))
+def compared(runs: Sequence[Examined]) -> list[dict[str, Any]]:
+    """Each rule of others and our symptoms for the same claim, on the runs that the rule can be asked about."""
+    return [_compared(rule, runs) for rule in RULES]
 
 
-def _beside(rule: PeerRule, runs: Sequence[Examined]) -> list[object]:
+def _compared(rule: PeerRule, runs: Sequence[Examined]) -> dict[str, Any]:
     answers = [(run, fired) for run in runs if (fired := rule.fires(run.diagnosis.run)) is not None]
-    name = [f"{rule.tool}: {rule.name}", ", ".join(rule.claims), len(answers)]
-    if not answers:
-        return [*name, *["–"] * 5, rule.lacks or "all of it"]
-    theirs = _claimed(rule, answers)
-    ours = _claimed(rule, [(run, bool(run.named & set(rule.claims))) for run, _ in answers])
-    return [*name, *theirs, " / ".join(ours), rule.lacks]
+    return {
+        "rule": f"{rule.tool}: {rule.name}",
+        "claims": rule.claims,
+        "runs": len(answers),
+        "theirs": _claimed(rule, answers),
+        "ours": _claimed(rule, [(run, bool(run.named & set(rule.claims))) for run, _ in answers]),
+        "not_held": rule.lacks if answers else rule.lacks or "all of it",
+    }
 
 
-def _claimed(rule: PeerRule, answers: Sequence[tuple[Examined, bool]]) -> list[str]:
+def _claimed(rule: PeerRule, answers: Sequence[tuple[Examined, bool]]) -> dict[str, float | int | None]:
     score = scored_claim(rule.claims, [(run.truth, fired) for run, fired in answers])
-    alarms = sum(fired for run, fired in answers if run.entry["healthy"])
-    return [percent(score.precision), percent(score.recall), percent(score.f1), str(alarms)]
+    return figures(score) | {"healthy_alarms": sum(fired for run, fired in answers if run.entry.get("healthy"))}
+
+
+def others(rules: Sequence[dict[str, Any]]) -> str:
+    """The comparison as a table; ours in the order of theirs."""
+    heads = ("rule", "claims", "runs", "precision", "recall", "F1", "healthy alarms", "ours: the same", "not held")
+    return tables.markdown(heads, (_row(told) for told in rules))
+
+
+def _row(told: dict[str, Any]) -> list[object]:
+    theirs, ours = (
+        [*(percent(one[key]) for key in ("precision", "recall", "f1")), str(one["healthy_alarms"])]
+        for one in (told["theirs"], told["ours"])
+    )
+    figures_told = [*theirs, " / ".join(ours)] if told["runs"] else ["–"] * 5
+    return [told["rule"], ", ".join(told["claims"]), told["runs"], *figures_told, told["not_held"]]
 
 
 def by_tool(runs: Sequence[Examined]) -> str:

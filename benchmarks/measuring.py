@@ -39,6 +39,12 @@ def measured(runs: Sequence[Examined]) -> dict[str, Any]:
     }
 
 
+def per_task(runs: Sequence[Examined]) -> dict[str, dict[str, Any]]:
+    """The same figures of each task's runs alone."""
+    tasks = sorted({run.entry["task"] for run in runs})
+    return {task: measured([run for run in runs if run.entry["task"] == task]) for task in tasks}
+
+
 def figures(score: Score) -> dict[str, float | int | None]:
     """A score's counts and its ratios."""
     ratios = ("precision", "recall", "strict_recall", "f1")

@@ -133,7 +133,8 @@ def test_the_benchmark_measures_a_few_recorded_runs(benchmark):
     runs = list(recorded.examined([entry for entry in recorded.index() if entry["kind"] in kinds][:12]))
     told = accuracy.measured(runs)
     assert told["runs"] == 12
+    assert sum(task["runs"] for task in accuracy.per_task(runs).values()) == 12
     assert told["symptoms"]["nan_loss"]["recall"] == 1.0
-    ours = accuracy.in_all(told), accuracy.by_symptom(told), accuracy.by_task(runs), accuracy.by_kind(runs)
-    for table in (*ours, beside.others(runs), beside.by_tool(runs)):
+    ours = accuracy.in_all(told), accuracy.by_symptom(told), accuracy.by_kind(runs)
+    for table in (*ours, beside.others(beside.compared(runs)), beside.by_tool(runs)):
         assert table.count("\n") >= 2
