@@ -8,13 +8,16 @@ DEMO_SERVE ?= 1
 # What the tests hold curvature against. Without their own requirements: those bring another torch along.
 REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm
 
+# A file's tests stay together: what they share is made once.
+ON_BOTH_CORES := -n 2 --dist loadfile
+
 .PHONY: demo test test-all lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/diagnose demo demo $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
 
 test: $(VENV)/installed $(VENV)/browser lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(ON_BOTH_CORES)
 
 test-all: $(VENV)/installed $(VENV)/browser lint
 	$(BIN)/python -m pytest
