@@ -62,7 +62,7 @@ def find(run: Run) -> Iterator[Finding]:
             needed = max(needed, NOISE_FACTOR * noise_of_one)
     if _left_for_good(raw.values):  # then the noise up there does not count against it
         needed = min(needed, max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first)))
-    if rise <= needed:
+    if rise <= needed or needed <= 0:  # without noise, fall or level there is no scale to judge by
         return
     above_start = rise - fall > NOISE_FACTOR * noise
     peak = best_at + int(np.argmax(curve.values[best_at:]))

@@ -62,7 +62,7 @@ def find(run: Run) -> Iterator[Finding]:
     healthy_until = best_step
     undone = int(np.argmax(curve.values <= curve.last_level)) < (1 - UNDONE) * best_at
     if undone:
-        needed = NOISE_FACTOR * curves.noise(raw.values)
+        needed = max(NOISE_FACTOR * curves.noise(raw.values), float(np.finfo(float).eps) * fall)
     if lasting and rise > needed:
         onset, kind, size = curves.onset(loss, best_step, best + rise / 4), "climbs", rise / fall
         told = f"climbs from {best:.3g} to {curve.last_level:.3g}, losing {rise / fall:.0%} of its progress"

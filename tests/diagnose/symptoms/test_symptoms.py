@@ -150,6 +150,10 @@ def test_overfitting_names_the_best_step(run_with, rng):
     assert finding.window[1] == 100
 
 
+def test_a_loss_of_nothing_but_zeros_with_one_other_value_is_judged_by_nobody(run_with):
+    assert not only(run_with(**{"loss/train": [0.0] * 7 + [1.0]}), "divergence")
+
+
 @pytest.mark.parametrize("points", [20, 200, 1000])
 def test_a_validation_loss_that_falls_to_the_end_is_no_overfitting(run_with, points):
     falls = np.linspace(0.69, 0.2, points)
