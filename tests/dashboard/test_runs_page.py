@@ -1,5 +1,6 @@
 """The page of all runs, in a real browser."""
 
+import os
 import re
 
 import pytest
@@ -22,7 +23,9 @@ def test_health_is_seen_at_a_glance_and_the_worst_run_stands_first(visit, addres
     page.locator('.ag-row[row-index="3"]', has_text="healthy").wait_for()
 
 
-def test_a_row_tells_the_finding_the_first_change_and_the_numbers_or_why_there_are_none(visit, address):
+def test_a_row_tells_the_finding_the_first_change_and_the_numbers_or_why_there_are_none(visit, address, samples):
+    for file in (samples / "ill").glob("*tfevents*"):
+        os.utime(file)  # written just now: the samples may be older than a minute by the time this is looked at
     page = visit().page
     page.goto(address)
     told = _row(page, "ill").inner_text()
@@ -31,7 +34,7 @@ def test_a_row_tells_the_finding_the_first_change_and_the_numbers_or_why_there_a
     assert "399" in told
     assert "SGD" in told
     assert "128" in told
-    assert re.search(r"live|stalled", told)  # by the age of its last write
+    assert "live" in told
     unreadable = _row(page, "damaged").inner_text()  # listed with the reason
     assert "unreadable" in unreadable
     assert "no event" in unreadable
