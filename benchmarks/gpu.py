@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ def waits(make: Callable[[], Workload]) -> list[str]:
 
     def note(_guard: Guard, name: str, error: Exception) -> None:
         # Unlike the guard's own, this leaves the part on, so that all its waits are seen.
-        found.append(f"{name}: {error}")
+        found.append(f"{name}: {error} ({_place(error)})")
 
     with (
         mock.patch.object(Guard, "switch_off", note),
@@ -89,6 +90,12 @@ def waits(make: Callable[[], Workload]) -> list[str]:
             for _ in range(CHECKED_STEPS):
                 step()
     return sorted(set(found))
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised, from our own code on: "curvature.py:60, replay.py:98"."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "benchmarks" not in frame.filename]
+    return ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-5:])
 
 
 def _freely(flush: Callable[..., None]) -> Callable[..., None]:

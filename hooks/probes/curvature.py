@@ -64,7 +64,7 @@ class CurvatureProbe:
         row[STEPS : STEPS + len(betas)] = betas
         row[-2].fill_(size)
         lr = self._lr()
-        row[-1] = lr.reshape(()) if isinstance(lr, Tensor) else lr
+        row[-1].fill_(lr.reshape(()) if isinstance(lr, Tensor) else lr)  # assigning a number would wait for the device
 
     def _chain(self, loss: Loss, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         start = self._rademacher(list(weights.values()))
