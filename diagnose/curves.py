@@ -7,6 +7,7 @@ much as ten thousand and one wild value moves nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,21 @@ class Curve:
         return max(1, int(len(self) * END_SHARE))
 
 
+_REDUCED: WeakKeyDictionary[Series, dict[int, Curve]] = WeakKeyDictionary()
+
+
 def reduced(series: Series, points: int = POINTS) -> Curve:
-    """The series' finite values as at most `points` medians of equal shares."""
+    """The series' finite values as at most `points` medians of equal shares; not to be written to.
+
+    Every symptom of curves asks for it: a series that is still held is reduced once.
+    """
+    known = _REDUCED.setdefault(series, {})
+    if points not in known:
+        known[points] = _medians(series, points)
+    return known[points]
+
+
+def _medians(series: Series, points: int) -> Curve:
     sound = series.finite
     share = -(-len(sound) // points)
     if share <= 1:

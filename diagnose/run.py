@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class Series:
         first = int(self.steps[0])
         return first if len(self) > 1 and first > self.steps[1] - first else min(first, 0)
 
-    @property
+    @cached_property
     def finite(self) -> Series:
         """The series without its NaN and infinite values."""
         sound = np.isfinite(self.values)
