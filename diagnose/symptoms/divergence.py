@@ -4,7 +4,8 @@ What it looks like   The loss falls, or never gets to; then it climbs, in a few 
                      far above its best level, often above where it began.
 How it is told       The rise from the best smoothed level to the last one, against the progress made
                      before (first level minus best), and against the curve's own noise. A run that never
-                     made progress diverges where it ends above its first values.
+                     made progress diverges where it ends above its first values; and where all of its second
+                     half is ten times as high, however wildly it is thrown about up there.
 Why it matters       The weights at the end are worse than those of an earlier step.
 Mistaken for         `loss_spikes` come back; `nan_loss` ends in a non-finite number; `overfitting` rises
                      in the validation loss alone.
@@ -31,6 +32,8 @@ BLOW_UP = 8.0  # times that noise above the last level: training itself has thro
 NOISE_FACTOR_THROWN = 2.0  # then
 FEW_BEFORE = 3  # values, all lower than all that follow
 MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
+ORDERS = 10.0  # times the first loss, all of the second half: no noise, whatever its size
+FEW_VALUES = 4  # then: the loss may overflow within a few steps
 LAST_POINTS = 3  # of the reduced curve, before it stops being a number
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
 
@@ -38,7 +41,10 @@ CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from where the climb begins to its highest level after."""
     loss = run.scalar(TRAIN_LOSS)
-    if loss is None or len(loss.finite) < MIN_VALUES:
+    if loss is None or len(loss.finite) < FEW_VALUES:
+        return
+    thrown = _thrown_by_orders(loss.finite.values)
+    if len(loss.finite) < MIN_VALUES and not thrown:
         return
     raw = curves.reduced(loss)
     curve = curves.smoothed(raw)
@@ -60,11 +66,11 @@ def find(run: Run) -> Iterator[Finding]:
         needed = max(needed, RISE_OF_FIRST * abs(first))
         if factor == NOISE_FACTOR:  # a single first value may be low by chance
             needed = max(needed, NOISE_FACTOR * noise_of_one)
-    if _left_for_good(raw.values):  # then the noise up there does not count against it
+    if thrown or _left_for_good(raw.values):  # then the noise up there does not count against it
         needed = min(needed, max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first)))
     if rise <= needed or needed <= 0:  # without noise, fall or level there is no scale to judge by
         return
-    above_start = rise - fall > NOISE_FACTOR * noise
+    above_start = thrown or rise - fall > NOISE_FACTOR * noise
     peak = best_at + int(np.argmax(curve.values[best_at:]))
     evidence: dict[str, float | str] = {"loss_first": first, "loss_before": best, "loss_after": last}
     if fall > 0:
@@ -84,6 +90,11 @@ def find(run: Run) -> Iterator[Finding]:
         ),
         evidence=evidence,
     )
+
+
+def _thrown_by_orders(values: Values) -> bool:
+    """Whether a positive loss lies far above its first value throughout its second half."""
+    return bool(values.min() > 0 and values[len(values) // 2 :].min() > ORDERS * values[0])
 
 
 def _left_for_good(values: Values) -> bool:

@@ -5,7 +5,10 @@ What it looks like   Needles on the curve: a leap within a few steps, a return w
 How it is told       The height of each value above the running median, in units of the noise around it.
                      The run is cut into blocks, and the highest value of each block says how high noise
                      alone reaches, heavy tails included; a spike stands far outside of that law and is at
-                     least a tenth of the run's fall. Three or more are a `warning`, fewer an `info`.
+                     least a tenth of the run's fall. Where they are many, blocks with one are no exception and
+                     the law is not to be had: leaps of eight deviations count too where four or more of them
+                     keep equal distances, as chance does not. Three or more are a `warning`, fewer an `info`
+                     in a run that learns and a `warning` in one that ends no lower than it began.
                      Leaps that follow a rise of the learning rate are the schedule's.
 Why it matters       Each spike costs the steps of its recovery, and the next may not recover.
 Mistaken for         `divergence` does not come back; `oscillation` is above its own best most of the
@@ -18,6 +21,7 @@ Sources              K01 (deep-dive §2), K62 (deep-dive §5); block maxima: Gum
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 
 from diagnose import curves
 from diagnose.findings import Finding, Severity
+from diagnose.progress import NOISE_FACTOR, fall
 from diagnose.run import Run, Series, Values
 from diagnose.schedules import rate_rises
 from diagnose.signals import LR, TRAIN_LOSS
@@ -40,6 +45,7 @@ BACK = 0.25  # of the height, that may be left of it after the last high value
 GAP = 0.01  # of the run: leaps closer than this are one
 SEVERAL = 3
 BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
+MISSING = 1.5  # distances at the most, for each that is seen
 REGULAR = 0.1  # coefficient of variation of the distances: spikes as regular as that come from the order of the data
 
 
@@ -61,28 +67,37 @@ def find(run: Run) -> Iterator[Finding]:
     base = curves.level_at(curves.smoothed(curves.reduced(loss), BASE_WIDTH), sound.steps)
     above = sound.values - base
     noise, limit = _law_of_noise(above)
-    fall = curves.start_level(loss) - float(base.min())
-    high = (above > limit * noise) & (above > SHARE_OF_FALL * fall) & (above > 1e-6 * np.abs(base))
+    gained = curves.start_level(loss) - float(base.min())
+    tall = (above > SHARE_OF_FALL * gained) & (above > 1e-6 * np.abs(base))
+    spikes = _of_training(run, sound, _spikes(tall & (above > limit * noise), above, sound.values))
+    lower = _of_training(run, sound, _spikes(tall & (above > LEAST_HEIGHT * noise), above, sound.values))
+    if len(lower) > max(SEVERAL, len(spikes)) and _regular(sound.steps[[spike.top for spike in lower]]):
+        spikes, limit = lower, LEAST_HEIGHT
+    if spikes:
+        found = _finding(sound, base, spikes, limit * noise)
+        ill = len(spikes) >= SEVERAL or fall(run) < NOISE_FACTOR
+        yield replace(found, severity=Severity.WARNING) if ill else found
+
+
+def _of_training(run: Run, sound: Series, spikes: Iterator[_Spike]) -> list[_Spike]:
+    """Those that do not follow a rise of the learning rate."""
     lr = run.scalar(LR)
     reach = int(GAP * (sound.steps[-1] - sound.steps[0]))
-    spikes = [
+    return [
         spike
-        for spike in _spikes(high, above, sound.values)
+        for spike in spikes
         if not rate_rises(lr, int(sound.steps[spike.first]) - reach, int(sound.steps[spike.top]))
     ]
-    if spikes:
-        yield _finding(sound, base, spikes, noise, limit)
 
 
-def _finding(sound: Series, base: Values, spikes: list[_Spike], noise: Values, limit: float) -> Finding:
+def _finding(sound: Series, base: Values, spikes: list[_Spike], least: Values) -> Finding:
     heights = [spike.height for spike in spikes]
     tallest = spikes[int(np.argmax(heights))]
-    in_noise = float(np.median([s.height / max(limit * noise[s.top], 1e-300) for s in spikes]))
-    several = len(spikes) >= SEVERAL
+    in_noise = float(np.median([s.height / max(least[s.top], 1e-300) for s in spikes]))
     what = f"{len(spikes)} times" if len(spikes) > 1 else "once"
     return Finding(
         id="loss_spikes",
-        severity=Severity.WARNING if several else Severity.INFO,
+        severity=Severity.INFO,
         confidence=0.5 + 0.45 * curves.sigmoid(2 * (in_noise - 1.5) + len(spikes) - SEVERAL),
         window=(int(sound.steps[max(spikes[0].first - 1, 0)]), int(sound.steps[spikes[-1].last])),
         summary=(
@@ -129,6 +144,10 @@ def _spikes(high: NDArray[np.bool_], above: Values, values: Values) -> Iterator[
 
 
 def _regular(steps: NDArray[np.int64]) -> bool:
-    """Whether the steps follow each other at nearly the same distance."""
+    """Whether the steps follow each other at nearly the same distance, or a few times it where one is missing."""
     apart = np.diff(steps)
-    return len(apart) >= SEVERAL and float(apart.std()) < REGULAR * float(apart.mean())
+    if len(apart) < SEVERAL:
+        return False
+    usual = float(np.median(apart))
+    times = np.maximum(np.round(apart / usual), 1)
+    return bool(times.mean() < MISSING) and float((apart / times).std()) < REGULAR * usual

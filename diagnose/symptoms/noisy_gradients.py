@@ -5,12 +5,14 @@ What it looks like   A loss that jumps around one level without getting anywhere
 How it is told       B_simple = tr(Σ)/‖G‖² is ten times the batch or more, in the median: more than nine
                      tenths of a step's squared gradient are noise. That is so in many sound runs, above all
                      near their end; it is an illness where also the loss has not fallen beyond its own noise,
-                     steps are large (an update ratio of 1e-2 or more: ten times the usual), and the weights
-                     were freshly drawn, so that there was something to learn. Without the noise scale, the
-                     scatter of the gradient norm stands in for it: a deviation as large as its median.
+                     steps are large (an update ratio of 1e-2 or more over the last half: ten times the usual),
+                     the loss jumps no less at the end than after the first quarter, and the weights were
+                     freshly drawn, so that there was something to learn. Without the noise scale, the scatter
+                     of the gradient norm stands in for it: a deviation as large as its median.
 Why it matters       Noise averages out over small steps; over large ones it drives the weights about.
 Mistaken for         A converged plateau has a large noise scale because no gradient is left, and a lower loss
-                     than it began with. `divergence` goes up.
+                     than it began with. `divergence` goes up. Where weight decay shrinks the weights, the
+                     ratio grows without any noise, and the loss calms down.
 When to ignore it    Objectives without a fixed minimum (two networks against each other).
 Causes               batch_too_small, lr_too_high
 Sources              K06 (interdependencies §1), K28 (stability-scaling §7); McCandlish et al. 2018; update
@@ -24,12 +26,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from diagnose import curves, layers
-from diagnose.batch import effective_batch
+from diagnose.batch import effective_batch, jumps, late_update_ratio
 from diagnose.findings import Finding, Severity
 from diagnose.initialization import freshly_drawn
 from diagnose.progress import NOISE_FACTOR, fall
 from diagnose.run import Run
-from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, NOISE_SCALE, TRAIN_LOSS, UPDATE_RATIO
+from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, NOISE_SCALE, TRAIN_LOSS
 
 TIMES_BATCH = 10.0  # E‖g‖² = ‖G‖²(1 + B_simple/B): ten elevenths are noise then
 SCATTER = 1.0  # of the norm's median: what is as large as its mean has no direction
@@ -39,12 +41,14 @@ MIN_STEPS = 50  # fewer steps cannot be expected to have learned
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first to the last step that told of the noise."""
-    loss, ratio = run.scalar(TRAIN_LOSS), run.scalar(UPDATE_RATIO)
-    if loss is None or ratio is None or len(ratio.finite) < layers.MIN_SAMPLES:
+    loss, step = run.scalar(TRAIN_LOSS), late_update_ratio(run)
+    if loss is None or step is None:
         return
     if len(loss.finite) < MIN_STEPS or not np.isfinite(loss.values[-1]):
         return
-    step = float(np.median(ratio.finite.values))
+    moves = jumps(run)
+    if moves is not None and not moves.last:
+        return
     if step < LARGE_STEP or fall(run) >= NOISE_FACTOR or not freshly_drawn(run):
         return
     noise = _noise(run)

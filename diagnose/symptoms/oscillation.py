@@ -1,18 +1,30 @@
 """Oscillation: the training loss swings up and down by far more than its noise.
 
 What it looks like   Hills and valleys, one after the other: what was gained in one stretch is lost in the
-                     next. At the extreme the loss alternates with every step.
-How it is told       The curve's turning points. A swing is a rise, and a fall after it, of at least a
+                     next. At the extreme the loss alternates with every step, or jumps about.
+How it is told       Three ways, 1. and 2. where the loss does not diverge:
+                     1. The curve's turning points. A swing is a rise, and a fall after it, of at least a
                      tenth of the run's whole fall, and higher than noise without order brings a curve of
-                     so many medians. Three swings or more are a `warning`; those during which the
-                     learning rate rises are the schedule's (warm restarts, cycles) and do not count.
+                     so many medians. Three swings or more, but not those during which the learning rate
+                     rises: they are the schedule's (warm restarts, cycles).
+                     2. Jumps from value to value that do not shrink: at a rate that does not come down
+                     either, with steps ten times the usual size (three times, below eight samples a step),
+                     most of each step's squared gradient noise (steps of a hundred times the usual size
+                     need none), and a loss that stands or jumps ever farther. The noise then drives the
+                     weights about, and only its size decides the level. Needs the update ratio and the
+                     learning rate.
+                     3. The loss of a step goes with that of the same step one epoch later (rank correlation
+                     of half or more, and five standard errors), over a range of a tenth of the fall.
+                     All are a `warning`.
 Why it matters       The steps are spent on climbing out of valleys and falling into the next.
 Mistaken for         `loss_spikes` are needles on a level curve; `divergence` and `late_instability` end
-                     above what was reached; a noisy small batch has no swings that last.
+                     above what was reached; a noisy small batch at a fitting rate has no swings that last,
+                     and small steps.
 When to ignore it    Losses of two networks that work against each other (GANs) swing by nature; so do
                      sums whose parts are switched on and off.
 Causes               lr_too_high, batch_too_small, unshuffled_data (swings as long as an epoch)
-Sources              K01 (deep-dive §2), K06 (interdependencies §1), K20 (stability-scaling §2)
+Sources              K01 (deep-dive §2), K06 (interdependencies §1), K20 (stability-scaling §2); noise scale:
+                     McCandlish et al. 2018; update ratio: Karpathy, CS231n notes
 """
 
 from __future__ import annotations
@@ -22,10 +34,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from diagnose import curves
+from diagnose import batch, curves, epochs
 from diagnose.findings import Finding, Severity
-from diagnose.run import Run, Values
-from diagnose.schedules import rate_rises
+from diagnose.run import Run, Series, Values
+from diagnose.schedules import rate_falls, rate_rises
 from diagnose.signals import LR, TRAIN_LOSS
 from diagnose.symptoms import divergence
 
@@ -38,29 +50,53 @@ SWINGS = 3
 MIN_SPAN = 0.2  # of the run, from the first swing to the last
 NEEDLE = 0.6  # of a swing's points in its lowest quarter (a sine has a third): needles are `loss_spikes`
 REGULAR = 0.1  # coefficient of variation of the periods
-SAME = 0.5  # rank correlation from epoch to epoch; shuffled data have 0 ± 1/√n
-SHORTEST_EPOCH = 4  # values
-LONGEST_LOOK = 100_000  # values, the last ones
+TAIL = 0.95  # quantile of the differences that noise is also judged by
+TAIL_NORMAL = 1.96 * 2**0.5  # that quantile of |difference|, for normal noise of deviation 1
+JUMP = 0.05  # of the fall, the mean jump: for normal noise a deviation of 0.044, a range (±2 of them) of a sixth
+GROWN = 1.5  # times as far: the jumps grow, whatever the level does
+TREND = -3.0  # Mann–Kendall score of a loss that falls for sure
+USUAL_RATIO = 1e-3  # of a step's length to the weights' (Karpathy)
+LARGE_STEPS, LARGE_FOR_FEW = 10.0, 3.0  # times the usual; with a batch of a few samples less is much
+FEW = 8  # samples a step: a quarter of K13's smallest usual start
+VIOLENT = 100.0  # times the usual: a tenth of the weights' length in a step is too far for any valley, noise or not
+MOSTLY_NOISE = 2.0  # batches, the noise scale: E‖g‖² = ‖G‖²(1 + B_simple/B), two thirds are noise then
 
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first swing to the last."""
     loss = run.scalar(TRAIN_LOSS)
-    if loss is None or len(loss.finite) < MIN_VALUES or any(divergence.find(run)):
+    if loss is None or len(loss.finite) < MIN_VALUES:
         return
-    fall = curves.start_level(loss) - curves.smoothed(curves.reduced(loss)).values.min()
+    fall = curves.start_level(loss) - float(curves.smoothed(curves.reduced(loss)).values.min())
+    found = None
+    if not any(divergence.find(run)):
+        found = _by_turning_points(run, loss, fall) or _by_jumps(run, loss, fall)
+    found = found or _by_the_epoch(run, loss, fall)  # whatever the level does
+    if found is not None:
+        yield found
+
+
+def _by_turning_points(run: Run, loss: Series, fall: float) -> Finding | None:
     # Noise may grow within a run: what is judged is the loudest part's.
-    noise = max(curves.step_noise(part) for part in np.array_split(loss.finite.values, PARTS))
+    noise = max(_noise(part) for part in np.array_split(loss.finite.values, PARTS))
     for points in RESOLUTIONS:
         curve = curves.reduced(loss, points)
         per_point = max(1, len(loss.finite) // len(curve))
         of_medians = noise * (MEDIAN_NOISE / per_point**0.5 if per_point > 1 else 1.0)
         finding = _found(run, curve, max(_reach(len(curve)) * of_medians, SHARE_OF_FALL * fall), fall)
-        if finding is not None:
-            yield finding
-            return
-        if per_point == 1:
-            return
+        if finding is not None or per_point == 1:
+            return finding
+    return None
+
+
+def _noise(values: Values) -> float:
+    """The deviation of noise without order, heavy tails included: medians of two or three values keep them.
+
+    As in `curves.step_noise`, the smaller of lags 1 and 2.
+    """
+    lags = [np.abs(values[lag:] - values[:-lag]) for lag in (1, 2) if len(values) > lag + 1]
+    of_tails = min((float(np.quantile(apart, TAIL)) / TAIL_NORMAL for apart in lags), default=0.0)
+    return max(of_tails, curves.step_noise(values))
 
 
 def _found(run: Run, curve: curves.Curve, least: float, fall: float) -> Finding | None:
@@ -92,7 +128,7 @@ def _found(run: Run, curve: curves.Curve, least: float, fall: float) -> Finding 
             "swings": len(own),
             "height": height,
             "period": period,
-            "period_is_an_epoch": "yes" if _repeats_with_the_epoch(run) else "no",
+            "period_is_an_epoch": "yes" if epochs.repeats(run) else "no",
             "regular": "yes" if spread < REGULAR * period else "no",
         },
     )
@@ -136,27 +172,59 @@ def _are_needles(values: Values, swings: list[tuple[int, int]]) -> bool:
     return bool(shares) and float(np.median(shares)) > NEEDLE
 
 
-def _repeats_with_the_epoch(run: Run) -> bool:
-    """Whether the loss of a step goes with that of the same step of the next epoch, where the epoch's length is known.
+def _by_the_epoch(run: Run, loss: Series, fall: float) -> Finding | None:
+    epoch = epochs.length(run, loss)
+    if epoch is None or not epochs.repeats(run):
+        return None
+    span = float(np.subtract(*np.quantile(epochs.beside_trend(loss), (0.9, 0.1))))
+    if span <= SHARE_OF_FALL * fall:
+        return None
+    steps = loss.finite.steps
+    if rate_rises(run.scalar(LR), int(steps[int(epoch)]), int(steps[-1])):  # the schedule may have the same period
+        return None
+    period = epoch * float(np.median(np.diff(steps)))
+    return Finding(
+        id="oscillation",
+        severity=Severity.WARNING,
+        confidence=0.9,
+        window=(int(steps[0]), int(steps[-1])),
+        summary=f"The training loss goes up and down by {span:.3g} in the same way in every epoch, {period:.0f} steps.",
+        evidence={"height": span, "period": period, "period_is_an_epoch": "yes", "regular": "yes"},
+    )
 
-    Rank correlation (Spearman) of what is left beside the trend, at the distance of one epoch.
-    """
-    batch, samples = run.setup.config_number("batch_size"), run.setup.config_number("dataset_size")
-    loss = run.scalar(TRAIN_LOSS)
-    if loss is None or not batch or not samples or batch <= 0 or samples < batch:
-        return False
-    sound = loss.finite
-    every = float(np.median(np.diff(sound.steps)))
-    epoch = -(-samples // batch) / every
-    if not SHORTEST_EPOCH <= epoch <= len(sound) / 3:
-        return False
-    beside = sound.values - curves.level_at(curves.smoothed(curves.reduced(loss, 50), 9), sound.steps)
-    beside = beside[-LONGEST_LOOK:]
-    return max(_rank_correlation(beside, lag) for lag in {int(epoch), int(-(-epoch // 1))}) > SAME
 
-
-def _rank_correlation(values: Values, lag: int) -> float:
-    ranks = np.argsort(np.argsort(values)).astype(np.float64)
-    if len(ranks) < lag + 3:
-        return 0.0
-    return float(np.corrcoef(ranks[lag:], ranks[:-lag])[0, 1])
+def _by_jumps(run: Run, loss: Series, fall: float) -> Finding | None:
+    jumps, ratio = batch.jumps(run), batch.late_update_ratio(run)
+    size, noise, lr = batch.effective_batch(run), batch.noise_over_batch(run), run.scalar(LR)
+    if jumps is None or ratio is None or lr is None or not jumps.last or jumps.size < JUMP * fall:
+        return None
+    if ratio < VIOLENT * USUAL_RATIO:
+        if size is None or noise is None or noise < MOSTLY_NOISE:
+            return None
+        if ratio < USUAL_RATIO * (LARGE_FOR_FEW if size < FEW else LARGE_STEPS):
+            return None
+    curve = curves.reduced(loss)
+    half = curve.between(int(curve.steps[len(curve) // 2]), int(curve.steps[-1]))
+    first, last = int(half.steps[0]), int(half.steps[-1])
+    if rate_falls(lr, lr.start, last) or (curves.trend_score(half) < TREND and jumps.growth < GROWN):
+        return None
+    past = ratio / (LARGE_FOR_FEW * USUAL_RATIO) * jumps.growth / batch.SHRUNK
+    return Finding(
+        id="oscillation",
+        severity=Severity.WARNING,
+        confidence=0.5 + 0.4 * curves.sigmoid(np.log(past)),
+        window=(first, last),
+        summary=(
+            f"The training loss jumps by {jumps.size:.3g} from step to step and does not calm down"
+            + (f": by {jumps.size / fall:.0%} of all that the run has gained." if fall > 0 else ".")
+        ),
+        evidence={
+            "height": jumps.size,
+            "growth": jumps.growth,
+            "update_ratio": ratio,
+            **({"noise_scale_over_batch": noise} if noise is not None else {}),
+            "few_samples_a_step": "yes" if size is not None and size < FEW else "no",
+            "period_is_an_epoch": "no",
+            "regular": "no",
+        },
+    )
