@@ -5,9 +5,10 @@ What it looks like   A flat band of noise from the first step to the last; for a
 How it is told       No level of the whole curve lies clearly under its start: the best smoothed level is
                      within three standard errors of the first values, there is no trend, and steps enough
                      have passed to see a fall of a twentieth. Where `num_classes` is known, the loss must
-                     stay within a twentieth of ln(classes), and an accuracy that rises above chance
-                     speaks against it: then it is `critical`. Without such a scale a loss that hardly
-                     moves may be a model that has nothing left to learn: an `info`.
+                     never come a twentieth under ln(classes), and be there all the time, or flat above it, or
+                     back there at its end however far it went up in between; an accuracy that rises above
+                     chance speaks against it: then it is `critical`. Without such a scale a loss that
+                     hardly moves may be a model that has nothing left to learn: an `info`.
 Why it matters       The run has done nothing.
 Mistaken for         `plateau` has fallen before, or falls later; `slow_descent` falls, if slowly; `divergence`
                      ends far above; an `underfitting` model has learned something.
@@ -49,25 +50,26 @@ def find(run: Run) -> Iterator[Finding]:
     after_warmup = int((sound.steps > loss.start + warmup_steps(run.scalar(LR))).sum()) if len(sound) else 0
     if after_warmup < MIN_VALUES or len(sound) < len(loss):
         return
-    if any(divergence.find(run)) or any(slow_descent.find(run)):
+    raw, chance = curves.reduced(loss), chance_loss(run)
+    back = chance is not None and raw.last_level < (1 + NEAR) * chance  # whatever it did between, a guess is left
+    if (any(divergence.find(run)) and not back) or any(slow_descent.find(run)):
         return
-    raw = curves.reduced(loss)
     best = float(curves.smoothed(raw, 11).values.min())
     level, start = float(np.median(sound.values)), curves.start_level(loss)
-    chance = chance_loss(run)
     noise = curves.noise(sound.values)
     if chance is not None:
-        if not _stays_at(chance, best, level, noise, len(sound)) or _accurate(run):
+        held = back or level < (1 + NEAR) * chance or _flat(raw, best, start, noise, len(sound))
+        if not held or not _never_under(chance, best, noise, len(sound)) or _accurate(run):
             return
     elif not _flat(raw, best, start, noise, len(sound)) or _accurate(run):
         return
     yield _finding(run, start, level, best, chance)
 
 
-def _stays_at(chance: float, best: float, level: float, noise: float, values: int) -> bool:
-    """Whether the loss is at `chance` for good, and known well enough to say so."""
+def _never_under(chance: float, best: float, noise: float, values: int) -> bool:
+    """Whether the loss was never clearly under `chance`, and is known well enough to say so."""
     known = STANDARD_ERRORS * noise < NEAR * chance * values**0.5
-    return known and best > (1 - NEAR) * chance - noise * (11 / values) ** 0.5 and level < (1 + NEAR) * chance
+    return bool(known and best > (1 - NEAR) * chance - noise * (11 / values) ** 0.5)
 
 
 def _flat(raw: curves.Curve, best: float, start: float, noise: float, values: int) -> bool:

@@ -4,7 +4,8 @@ What it looks like   Two curves that fall together, then part: a widening gap, t
                      its best value well before the end.
 How it is told       The rise of the smoothed validation loss from its best to its last level against its
                      noise and against its own fall, with a training loss that is no worse at the end
-                     than at that best step.
+                     than at that best step. Where the first evaluation was the best, the training loss
+                     must have come down by then: the fall lies before it.
 Why it matters       Every step after the best one makes the model worse on data it has not seen.
 Mistaken for         `divergence` and `late_instability` raise the training loss too; `validation_stall`
                      stops without rising.
@@ -52,7 +53,9 @@ def find(run: Run) -> Iterator[Finding]:
     train_at_best, train_last = _level_at(run, best_step), _level_at(run, last_step)
     if train_at_best is None or train_last is None or train_last > train_at_best:
         return
-    if train_last > LEARNED * float(train.finite.values[0]) or best >= first:
+    # Best at the first evaluation: what was learned before it, only the training loss shows.
+    learned_by = train_last if best < first else train_at_best
+    if learned_by > LEARNED * float(train.finite.values[0]):
         return  # nothing was learned, so nothing was learned too well
     metric_holds = rise < LOST_FALL * (first - best) and _accuracy_improved_since(run, best_step)
     yield Finding(

@@ -6,7 +6,8 @@ What it looks like   A shelf: the curve is level for a quarter of the run or mor
 How it is told       (1) A stretch within which the loss moves by less than a tenth of what it falls after
                      it, that fall being a tenth of the whole and beyond the noise. Left while the rate
                      goes down, it was waiting for that decay: an `info`, as it is where no rate was logged
-                     and the shelf is not the run's beginning. Left with the rate unchanged: a `warning`.
+                     and the shelf is not the run's beginning, or that beginning of a run that is cut off in its fall.
+                     Left with the rate unchanged: a `warning`.
                      (2) A loss that fell clearly until the rate went under a fiftieth of its peak and
                      stood still from there on, for two fifths of the run or more: a `warning`.
                      (3) A level end at an undecayed rate, with noise that a decay might remove: an `info`,
@@ -26,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diagnose import curves
+from diagnose import curves, progress
 from diagnose.chance import skill
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series
@@ -68,7 +69,8 @@ def find(run: Run) -> Iterator[Finding]:
     if len(curve) < MIN_VALUES or any(divergence.find(run)) or any(no_learning.find(run)):
         return
     fall = curves.start_level(loss) - float(curve.values.min())
-    found = _shelf_left(loss, curve, fall, lr) or _stopped_with_the_rate(curve, fall, lr)
+    cut_off = progress.still_falls(run)
+    found = _shelf_left(loss, curve, fall, lr, cut_off=cut_off) or _stopped_with_the_rate(loss, curve, fall, lr)
     told = (
         any(any(other.find(run)) for other in (late_instability, oscillation, underfitting)) or (skill(run) or 0) > GOOD
     )
@@ -78,7 +80,7 @@ def find(run: Run) -> Iterator[Finding]:
         yield found
 
 
-def _shelf_left(loss: Series, curve: curves.Curve, fall: float, lr: Series | None) -> Finding | None:
+def _shelf_left(loss: Series, curve: curves.Curve, fall: float, lr: Series | None, *, cut_off: bool) -> Finding | None:
     """Case 1: a shelf, and a clear fall after it."""
     shelf = _longest_shelf(curve, max(LATER_FALL * fall, NOISE_FACTOR * curves.step_noise(curve.values)))
     if shelf is None:
@@ -87,7 +89,8 @@ def _shelf_left(loss: Series, curve: curves.Curve, fall: float, lr: Series | Non
     length = last - first
     at_start = shelf.fall > (1 - STILL) * fall
     by_rate = rate_falls(lr, first + length // 2, min(last + length // 2, end))
-    sure = not by_rate and (lr is not None or at_start)
+    # A fall that gathers speed from the start to a cut-off end looks like a shelf however healthy it is.
+    sure = not by_rate and (lr is not None or at_start) and not (at_start and cut_off)
     left = "as the rate goes down" if by_rate else "with the rate unchanged" if lr is not None else "later"
     return Finding(
         id="plateau",
@@ -125,7 +128,7 @@ def _longest_shelf(curve: curves.Curve, least_fall: float) -> _Shelf | None:
     return best if best is not None and curve.steps[best.last] - curve.steps[best.first] >= LONG * whole else None
 
 
-def _stopped_with_the_rate(curve: curves.Curve, fall: float, lr: Series | None) -> Finding | None:
+def _stopped_with_the_rate(loss: Series, curve: curves.Curve, fall: float, lr: Series | None) -> Finding | None:
     """Case 2: the rate went, and the fall with it, long before the run's end."""
     peak = float(lr.finite.values.max()) if lr is not None and len(lr.finite) else 0.0
     if lr is None or peak <= 0 or fall <= 0:
@@ -135,10 +138,13 @@ def _stopped_with_the_rate(curve: curves.Curve, fall: float, lr: Series | None) 
     length = end - int(curve.steps[0])
     if gone - int(curve.steps[0]) > EARLY_END * length:
         return None
-    before, after = curve.between(gone - length // 10, gone), curve.between(gone, end)
+    sound = loss.finite
+    part = (sound.steps >= gone - length // 10) & (sound.steps <= gone)  # single values: so few may be left of medians
+    before = curves.reduced(Series(sound.steps[part], sound.values[part], sound.wall_times[part]))
+    after = curve.between(gone, end)
     if len(before) < curves.MIN_POINTS or len(after) < curves.MIN_POINTS:
         return None
-    fell = float(before.values[0] - before.values[-1])
+    fell = -curves.slope(before) * float(before.steps[-1] - before.steps[0])
     if fell < FELL_BEFORE * fall or curves.trend_score(before) > FALLING_SCORE:
         return None
     falls_on = float(after.values[0]) - after.last_level

@@ -6,7 +6,9 @@ How it is told       The last quarter falls beyond doubt (Mann–Kendall). Its s
                      left. A quarter of the fall so far is much: a `warning`, unless the learning rate had
                      already gone down to a tenth of its peak, or was not logged: then the end was
                      planned, or may have been, and it is an `info`, as it is with less left to gain.
-                     A validation loss that no longer falls rules it out.
+                     A validation loss that no longer falls rules it out. Where single batches are too noisy
+                     to tell, a validation loss that goes down at each evaluation of the last half does, if the
+                     training loss falls over the whole run and nothing swings.
 Why it matters       The same set-up gives a better model for the price of more steps.
 Mistaken for         `slow_descent` falls in a straight line from the start: its steps are too small, not
                      too few; `plateau` and `underfitting` have stopped falling.
@@ -27,13 +29,16 @@ from diagnose.logs.layout import OWN_TAGS
 from diagnose.run import Run
 from diagnose.schedules import share_of_peak
 from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
-from diagnose.symptoms import slow_descent
+from diagnose.symptoms import oscillation, slow_descent
 
 MIN_VALUES = 40
 QUARTER = 4
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 VALIDATION_SCORE = -2.0  # fewer values, and a second witness only
+FEWEST = 4  # evaluations in a half of the run
 MUCH_LEFT = 0.25  # of the fall so far: an exponential cut off after 1.6 of its time constants
+LATE_HALF = 0.3  # of the validation loss's fall: what that same exponential has in its second half
+LEAST = 0.01  # of the first validation loss: a fall of less is not worth more steps
 SOME_LEFT = 0.1  # after 2.4 of them
 SLOWEST_FADE = 0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
 ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
@@ -47,7 +52,9 @@ def find(run: Run) -> Iterator[Finding]:
         return
     curve = curves.reduced(loss)
     fall, speed, left = _what_is_left(curve, curves.start_level(loss))
-    if fall <= 0 or left < SOME_LEFT * fall or any(slow_descent.find(run)) or not _validation_falls(run, curve):
+    if fall <= 0:  # where single batches are too noisy, the validation data, the same each time, may tell
+        fall, speed, left = _left_by_validation(run, curve)
+    if fall <= 0 or left < SOME_LEFT * fall or _crawls(run) or not _validation_falls(run, curve):
         return
     annealed = share_of_peak(run.scalar(LR), int(curve.steps[-1]))
     cut_off = annealed is not None and annealed > ANNEALED
@@ -99,9 +106,41 @@ def _validation_falls(run: Run, train: curves.Curve) -> bool:
     if validation is None or len(validation.finite) < curves.MIN_POINTS:
         return True
     half = curves.reduced(validation).between(int(np.median(train.steps)), int(train.steps[-1]))
-    return curves.trend_score(half) < VALIDATION_SCORE
+    return curves.trend_score(half) < VALIDATION_SCORE or _always_falls(half)
+
+
+def _left_by_validation(run: Run, train: curves.Curve) -> tuple[float, float, float]:
+    """The same three numbers from the validation loss, by halves, where it goes down at each late evaluation."""
+    validation = run.scalar(VALIDATION_LOSS)
+    if validation is None or not curves.MIN_POINTS <= len(validation.finite) == len(validation):
+        return 0.0, 0.0, 0.0
+    if curves.trend_score(train) > FALLING_SCORE or any(oscillation.find(run)):
+        return 0.0, 0.0, 0.0
+    curve = curves.reduced(validation)
+    half = len(curve) // 2
+    late = curves.Curve(curve.steps[-half:], curve.values[-half:])
+    before = curves.Curve(curve.steps[:-half], curve.values[:-half])
+    speed, speed_before = -curves.slope(late), -curves.slope(before)
+    if curves.trend_score(curve) > FALLING_SCORE or not _always_falls(late) or speed <= 0 or speed_before <= 0:
+        return 0.0, 0.0, 0.0
+    fade = min(speed / speed_before, SLOWEST_FADE)
+    fall = float(curve.values[0] - curve.values[-1])
+    if late.values[0] - late.values[-1] < LATE_HALF * fall or fall < LEAST * abs(float(curve.values[0])):
+        return 0.0, 0.0, 0.0
+    left = min(speed * float(late.steps[-1] - before.steps[-1]) * fade / (1 - fade), fall)
+    return fall, speed, min(left, float(curve.values[-1])) if curve.values.min() >= 0 else left
+
+
+def _always_falls(curve: curves.Curve) -> bool:
+    """Whether each of the values, four at least, is below the one before: one chance in 24 for four without order."""
+    return len(curve) >= FEWEST and bool((np.diff(curve.values) < 0).all())
 
 
 def _still_open(run: Run) -> bool:
     """Whether the log is one of ours and was not closed: the run goes on, or was killed."""
     return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.closed
+
+
+def _crawls(run: Run) -> bool:
+    """Whether the fall is a straight line: `slow_descent`, by the curve itself."""
+    return any(found.evidence["kind"] == "straight" for found in slow_descent.find(run))
