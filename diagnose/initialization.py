@@ -1,4 +1,4 @@
-"""Whether the weights a run began with were freshly drawn, told by their standard deviation.
+"""Whether the weights a run began with were freshly drawn, and at a fit scale, told by their standard deviation.
 
 A training from scratch and a fine-tuning look alike in many signals; what tells them apart is that an
 initialiser's standard deviation follows from the layer's size, and a trained weight's does not.
@@ -6,7 +6,7 @@ initialiser's standard deviation follows from the layer's size, and a trained we
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import isfinite, sqrt
 
 from diagnose.run import Layer, Run
@@ -14,13 +14,44 @@ from diagnose.run import Layer, Run
 TOLERANCE = 3.0  # standard errors 1/√(2n) of a standard deviation known from n weights
 LEAST_TOLERANCE = 0.01
 MOST_LAYERS = 0.5
+TOO_SMALL = 1 / 3  # of the smallest deviation in use: the same, downwards
+TOO_LARGE = 3.0  # times the largest fit deviation: the variance grows by an order of magnitude a layer
 PLAIN = (0.02, 0.01, 1.0)  # fixed deviations in use: BERT and GPT, older nets, embeddings
 
 
 def freshly_drawn(run: Run) -> bool:
     """Whether most layers with a weight matrix have the deviation of an initialiser in use (K60)."""
-    known = [layer for layer in run.setup.layers if _known(layer)]
+    return all_fresh(run.setup.layers)
+
+
+def all_fresh(layers: Iterable[Layer]) -> bool:
+    """The same of these layers alone."""
+    known = [layer for layer in layers if _known(layer)]
     return bool(known) and sum(map(_fresh, known)) > MOST_LAYERS * len(known)
+
+
+def too_large(layers: Iterable[Layer]) -> bool:
+    """Whether most of these layers began with weights far above what keeps the variance, forwards or backwards.
+
+    Embeddings look up and do not sum: their scale is free.
+    """
+    known = [layer for layer in layers if _known(layer) and "Embedding" not in layer.type]
+    return bool(known) and sum(map(_loud, known)) > MOST_LAYERS * len(known)
+
+
+def too_small(layers: Iterable[Layer]) -> bool:
+    """Whether most of these layers began with weights far below those of torch's default, the smallest that grow."""
+    known = [layer for layer in layers if _known(layer) and "Embedding" not in layer.type]
+    return bool(known) and sum(map(_faint, known)) > MOST_LAYERS * len(known)
+
+
+def _faint(layer: Layer) -> bool:
+    return layer.init["weight_std"] < TOO_SMALL * sqrt(1 / (3 * layer.init["fan_in"]))
+
+
+def _loud(layer: Layer) -> bool:
+    fewest = min(layer.init["fan_in"], layer.init["fan_out"])
+    return layer.init["weight_std"] > TOO_LARGE * sqrt(2 / fewest)
 
 
 def _known(layer: Layer) -> bool:

@@ -6,8 +6,9 @@ How it is told       The share of steps at which the norm before clipping exceed
                      the whole run and over its last third: nine of ten or more. How many times too large
                      it is says how much: from ten times on, under SGD, whose step shrinks as much, or where
                      the norm before clipping climbs, a `warning`; else `info`, as where the loss fell and
-                     ended at its best. Without the norm before clipping, a norm that stays within a
-                     thousandth of its highest value shows the same, but not how much is cut.
+                     ended at its best, unless SGD's step is cut a hundredfold. Without
+                     the norm before clipping, a norm that stays within a thousandth of its highest value
+                     shows the same, but not how much is cut.
 Why it matters       Only the direction of the gradient is left: the rate that was set is not the one that acts.
 Mistaken for         Clipping in the first steps, or now and then, is what clipping is for.
 When to ignore it    Adam and its kin divide a constant factor out again. Recipes for recurrent networks clip
@@ -32,6 +33,7 @@ from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED
 ALWAYS = 0.9  # of the steps, whole run and last third
 CUT = 1e-3  # of the norm: less is rounding
 MUCH = 10.0  # times the limit: K25 scales the limit by factors of a rate, which seldom move by more
+FAR_TOO_MUCH = 100.0  # times the limit: a loss that falls at a hundredth of the rate would fall faster at the rate
 CLIMBED = 3.0  # times the first level of the norm before clipping
 MIN_STEPS = 20  # fewer may all be the first ones
 
@@ -60,11 +62,13 @@ def find(run: Run) -> Iterator[Finding]:
         third = len(before) // 3
         climb = float(np.median(before[-third:]) / np.median(before[:third]))
         evidence |= {"times_too_large": factor, "growth_before_clipping": climb}
-    ill = climb >= CLIMBED or (factor >= MUCH and run.setup.optimizer.get("type") == "SGD")
+    sgd = run.setup.optimizer.get("type") == "SGD"
+    ill = climb >= CLIMBED or (factor >= MUCH and sgd)
+    fine = learned(run) and not (factor >= FAR_TOO_MUCH and sgd)
     times = f", {factor:.3g} times over in the median" if before is not None else ""
     yield Finding(
         id="constant_clipping",
-        severity=Severity.WARNING if ill and not learned(run) else Severity.INFO,
+        severity=Severity.WARNING if ill and not fine else Severity.INFO,
         confidence=(0.5 + 0.45 * curves.sigmoid(2 * np.log10(factor))) * (1.0 if before is not None else 0.6),
         window=(int(steps[cut][0]), int(steps[cut][-1])),
         summary=f"Clipping cuts the gradient at {cut.mean():.0%} of the steps{times}: the limit sets their length.",

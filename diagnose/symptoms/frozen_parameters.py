@@ -10,11 +10,14 @@ How it is told       Layers with trainable parameters whose update ratio is exac
                      (`layers/activation_mean`), `info` where they did not, nothing where dead units explain
                      it. Without gradient norms the two are
                      not told apart. Layers that do not require gradients are frozen on purpose, and no
-                     matter; so are those of a run in which a group's rate is always 0 (`info`).
+                     matter, unless they carry weights as an initialiser draws them and a layer behind
+                     them trains: nothing learned is kept there. Those of a run in which a group's rate is
+                     always 0 are mentioned (`info`).
 Why it matters       Part of the model stays as it was initialised, and nothing says so.
 Mistaken for         `tiny_updates` move, if little; `vanishing_gradients` and `dead_units` starve layers.
 When to ignore it    Training the head alone without `requires_grad_(False)` on the rest: that would save the
-                     backward pass as well. Weights that something other than the optimizer sets move too,
+                     backward pass as well. Random features and fixed codes that are meant to stay as they
+                     were drawn. Weights that something other than the optimizer sets move too,
                      and are not named.
 Causes               optimizer_misses_parameters, precision
 Sources              K82 (deep-dive §8); SageMaker Debugger's UnchangedTensor rule
@@ -27,7 +30,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnose import layers
+from diagnose import initialization, layers
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run
 from diagnose.signals import LAYER_GRAD_NORM, LAYER_PARAM_NORM, LAYER_UPDATE_RATIO, LAYER_ZERO_FRACTION, LR
@@ -39,13 +42,16 @@ SAME = 1e-7  # of the norm: a float32's rounding
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first to the last sampled step."""
-    still = _unmoved(run)
+    still = unmoved_layers(run)
     if still is None:
         return
     steps, unmoved = still
     trainable = _trainable(run, len(unmoved))
     frozen = unmoved & trainable
     if not frozen.any():
+        untrained = _untrained(run, len(unmoved))
+        if untrained:
+            yield _frozen_as_drawn(untrained, int(trainable.sum()), steps)
         return
     gradients = _any(run, LAYER_GRAD_NORM, len(unmoved), positive=True)
     ran = _any(run, ACTIVATION_MEAN, len(unmoved), positive=False)
@@ -83,7 +89,38 @@ def find(run: Run) -> Iterator[Finding]:
     )
 
 
-def _unmoved(run: Run) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
+def _untrained(run: Run, width: int) -> tuple[str, ...]:
+    """Layers that want no gradient, lie before one that does, and hold what an initialiser has drawn."""
+    described = run.setup.layers
+    if len(described) != width or run.setup.config.get("pretrained"):
+        return ()
+    learning = [place for place, layer in enumerate(described) if layer.trainable and layer.parameters > 0]
+    before = [layer for layer in described[: learning[-1]] if not layer.trainable] if learning else []
+    held = [layer for layer in before if layer.parameters > 0]
+    weights = [layer for layer in held if "Embedding" not in layer.type]  # codes of position are often fixed
+    return tuple(layer.name for layer in held) if initialization.all_fresh(weights) else ()
+
+
+def _frozen_as_drawn(names: tuple[str, ...], trainable: int, steps: NDArray[np.int64]) -> Finding:
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return Finding(
+        id="frozen_parameters",
+        severity=Severity.WARNING,
+        confidence=0.8,
+        window=(int(steps[0]), int(steps[-1])),
+        summary=f"Layer {names[0]}{others} requires no gradient and keeps its weights as they were first drawn.",
+        evidence={
+            "frozen_layers": len(names),
+            "trainable_layers": trainable,
+            "sampled_steps": len(steps),
+            "gradient_arrives": "no",
+            "everything_frozen": "no",
+        },
+        layers=names,
+    )
+
+
+def unmoved_layers(run: Run) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
     """The sampled steps and which layers stood still at all of them; None where that is not known."""
     ratio, norm = layers.sampled(run, LAYER_UPDATE_RATIO), layers.sampled(run, LAYER_PARAM_NORM)
     if ratio is not None:

@@ -2,7 +2,8 @@
 
 What it looks like   The update ratio ‖Δθ‖/‖θ‖ lies orders of magnitude above 1e-3, step after step.
 How it is told       The update ratio of sampled steps: a tenth or more, a hundred times the usual 1e-3, for
-                     most of them or up to the end. A `warning`, `critical` from 1 on, where a step is as
+                     most of them or up to the end, or at the last one before the ratio is no number any
+                     more. A `warning`, `critical` from 1 on, where a step is as
                      long as the weights themselves; `info` where the loss fell and ended at its best. Where
                      layers were measured apart, those with such a ratio are named.
 Why it matters       What one batch has taught the next one overwrites: the weights walk at random.
@@ -33,10 +34,12 @@ AS_LONG = 1.0  # as the weights
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first to the last sampled step of the stretch."""
     signal = run.scalar(UPDATE_RATIO)
-    if signal is None or len(signal.finite) < layers.MIN_SAMPLES:
+    if signal is None or not len(signal.finite):
         return
     ratio = signal.finite
     held = layers.lasting(ratio.values >= HUGE)
+    if held is None and not np.isfinite(signal.values[-1]) and ratio.values[-1] >= HUGE:
+        held = slice(len(ratio) - 1, len(ratio))  # one step of that length was enough to break the run
     if held is None:
         return
     level = float(np.median(ratio.values[held]))

@@ -2,8 +2,9 @@
 
 What it looks like   The loss scale comes down a staircase and does not climb back; the count of skipped
                      steps rises with every step of it.
-How it is told       Two ways. The scale ends below 1, from above: there it no longer lifts gradients above the
-                     smallest numbers of half precision, it pushes them under (`critical`). Or, over the
+How it is told       Three ways. The scale ends below 1, from above: there it no longer lifts gradients above the
+                     smallest numbers of half precision, it pushes them under (`critical`). Below or at 8, the least
+                     that is in use, after eight halvings: a `warning`. Or, over the
                      second half of the run, more than one step in twenty was skipped, which is a hundred
                      times as many as a settled scale skips (one in 2000, GradScaler's growth interval):
                      a `warning`. Skips are counted, or read off the halvings where they were not logged.
@@ -26,6 +27,8 @@ from diagnose.run import Run, Series
 from diagnose.signals import LOSS_SCALE, SKIPPED_STEPS
 
 USELESS = 1.0  # a scale under it makes gradients smaller
+LEAST_IN_USE = 8.0  # Micikevicius et al. 2018 train with scales from 8 to 32 Ki
+HALVED = 2.0**8  # from its highest: a scale that was set low from the start has not collapsed
 SKIPPED = 0.05  # of the steps of the second half
 LEAST_SKIPS = 5  # single ones are ordinary, whatever the share
 MIN_STEPS = 20
@@ -67,7 +70,8 @@ def find(run: Run) -> Iterator[Finding]:
 
 def _collapsed(scale: Series) -> Finding | None:
     highest, last = float(scale.values.max()), float(scale.values[-1])
-    if not 0 <= last < USELESS < highest:
+    useless = 0 <= last < USELESS < highest
+    if not useless and not (last <= LEAST_IN_USE and highest >= HALVED * last > 0):
         return None
     # A scale that falls does so up to the end: the descent begins after the last step on which it was not lower.
     level = np.flatnonzero(np.diff(scale.values) > 0)
@@ -76,8 +80,8 @@ def _collapsed(scale: Series) -> Finding | None:
     first = int(scale.steps[max(start - 1, 0)])
     return Finding(
         id="loss_scale_collapse",
-        severity=Severity.CRITICAL,
-        confidence=0.97,
+        severity=Severity.CRITICAL if useless else Severity.WARNING,
+        confidence=0.97 if useless else 0.8,
         window=(first, int(scale.steps[-1])),
         summary=f"The loss scale falls from {scale.values[max(start - 1, 0)]:.3g} after step {first} to {last:.3g}.",
         evidence={

@@ -5,7 +5,8 @@ How it is told       The share of values at the flat ends of sigmoid, tanh and t
                      (`layers/saturated_fraction`: where the slope is under a twentieth of its steepest).
                      Half of them or more, for most of the sampled steps or up to the end. The last
                      layer is left out: an output that is sure of itself lies there on purpose. Where the
-                     training loss fell and ended at its best, the severity is `info`.
+                     training loss fell and ended at its best, the severity is `info`, unless these layers
+                     are saturated from the first step on by weights far above any initialiser's scale.
 Why it matters       At a flat end the slope is next to nothing, and so is every gradient through it.
 Mistaken for         `vanishing_gradients` also come from many layers each of which shrinks a little.
 When to ignore it    Gates, and codes that are meant to become binary.
@@ -22,6 +23,7 @@ import numpy as np
 
 from diagnose import curves, layers
 from diagnose.findings import Finding, Severity
+from diagnose.initialization import too_large
 from diagnose.progress import learned
 from diagnose.run import Run
 from diagnose.signals import LAYER_SATURATED_FRACTION
@@ -42,7 +44,9 @@ def find(run: Run) -> Iterator[Finding]:
     held = layers.stretch(np.asarray((share[:, places] >= SATURATED).any(axis=1)))
     level = float(np.nanmax(np.nanmedian(share[held][:, places], axis=0)))
     names = tuple(layers.names(run, signal.values.shape[1])[place] for place in places)
-    fine = learned(run)
+    described = run.setup.layers
+    drawn_so = held.start == 0 and len(described) > max(places) and too_large(described[place] for place in places)
+    fine = learned(run) and not drawn_so
     worst = Severity.CRITICAL if level >= HARDLY_ALIVE else Severity.WARNING
     yield Finding(
         id="saturated_units",

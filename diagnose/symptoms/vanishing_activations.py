@@ -5,10 +5,12 @@ What it looks like   On the heat map of activation variance the rows get darker 
 How it is told       The variance over samples of each layer's output. A layer has lost the signal where
                      its variance is under a ten-thousandth of the largest before it; it is a symptom
                      where a run of layers has, up to the last hidden one, for most of the sampled steps,
-                     of which there are at least two; of fewer than five, all.
+                     of which there are at least two; of fewer than five, all. Where most layers began
+                     with weights under a third of any usual scale, the first of them is enough, for a
+                     `warning`: what recovers has lost its first steps, and deep layers begin alike.
 Why it matters       What does not depend on the input any more cannot be learned from.
 Mistaken for         `dead_units` are zeros in one layer; a bottleneck narrows in width, not in variance.
-When to ignore it    In the first steps only, where training recovers by itself.
+When to ignore it    In the first steps only, where training recovers by itself and soon enough.
 Causes               bad_initialization, missing_normalization
 Sources              K61 (interdependencies §3, §5; deep-dive §5), K60 (interdependencies §3)
 """
@@ -21,6 +23,7 @@ import numpy as np
 
 from diagnose import curves, layers
 from diagnose.findings import Finding, Severity
+from diagnose.initialization import too_small
 from diagnose.run import Run
 from diagnose.signals import LAYER_ACTIVATION_VARIANCE
 
@@ -41,7 +44,9 @@ def find(run: Run) -> Iterator[Finding]:
         lost = variance[:, 1:] < LOST * before
     # The last layer's own scale is the task's (logits, a mean): the layer before it must be lost too.
     ill = lost[:, -2]
-    if ill.mean() < MOST_STEPS or (len(ill) < layers.MIN_SAMPLES and not ill.all()):
+    lasts = ill.mean() >= MOST_STEPS and (len(ill) >= layers.MIN_SAMPLES or ill.all())
+    described = run.setup.layers
+    if not lasts and not (ill[0] and len(described) == len(lost[0]) + 1 and too_small(described)):
         return
     usually_lost = lost[ill].mean(axis=0) > 0.5
     # Lost from a layer on: one that lies further up and recovers is another matter.
@@ -56,8 +61,8 @@ def find(run: Run) -> Iterator[Finding]:
     names = layers.names(run, width)
     yield Finding(
         id="vanishing_activations",
-        severity=Severity.CRITICAL,
-        confidence=0.6 + 0.39 * curves.sigmoid(np.log10(LOST / max(ratio, 1e-300)) - 0.5),
+        severity=Severity.CRITICAL if lasts else Severity.WARNING,
+        confidence=0.7 if not lasts else 0.6 + 0.39 * curves.sigmoid(np.log10(LOST / max(ratio, 1e-300)) - 0.5),
         window=(int(steps[0]), int(steps[-1])),
         summary=(
             f"From layer {names[columns[0]]} on, outputs hardly depend on the input: their variance is "
