@@ -13,7 +13,10 @@ from typing import Any
 from diagnose.diagnosis import Cause, EvidenceLine, Stage
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run
+from diagnose.schedules import FELL, ROSE
+from diagnose.signals import LR
 
+SEEN_LATER = 0.05  # of the run: so much later the harm of a rate is seen at the latest
 EARLY_SHARE = 0.1  # of the run: trouble that begins there is a trouble of the beginning (K21)
 
 
@@ -27,6 +30,7 @@ class Rule:
     sources: tuple[str, ...]
     where: Mapping[str, Any]
     early: bool
+    rate: str = ""  # the learning rate at the window's begin, by what the run bore before: "borne" or "raised"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,25 @@ def _evidence(entry: CauseEntry, findings: Sequence[Finding], run: Run) -> tuple
 
 def _applies(rule: Rule, finding: Finding, run: Run) -> bool:
     holds = rule.finding == finding.id and all(finding.evidence.get(k) == v for k, v in rule.where.items())
-    return holds and (not rule.early or finding.window[0] - run.start <= EARLY_SHARE * run.length)
+    early = not rule.early or finding.window[0] - run.start <= EARLY_SHARE * run.length
+    return holds and early and (not rule.rate or rule.rate == _rate_against_before(run, finding.window[0]))
+
+
+def _rate_against_before(run: Run, step: int) -> str:
+    """`borne` where the rate at `step` is clearly below one that the run took without harm, `raised` where above all.
+
+    The last twentieth of the run before `step` is not counted as borne: what a rate does is seen some steps later.
+    """
+    lr = run.scalar(LR)
+    if lr is None or not len(lr.finite):
+        return ""
+    steps, values = lr.finite.steps, lr.finite.values
+    before = values[steps < step - SEEN_LATER * run.length]
+    around = values[(steps >= step - SEEN_LATER * run.length) & (steps <= step)]
+    if not len(before) or not len(around):
+        return ""
+    highest, now = float(before.max()), float(around.max())
+    return "raised" if now > ROSE * highest else "borne" if now < FELL * highest else ""
 
 
 def _explains_an_ill(lines: Sequence[EvidenceLine], findings: Sequence[Finding]) -> bool:
@@ -92,6 +114,7 @@ def _entry(name: str, told: Mapping[str, Any]) -> CauseEntry:
             sources=tuple(line["sources"]),
             where=line.get("where", {}),
             early=line.get("early", False),
+            rate=line.get("rate", ""),
         )
         for line in told["evidence"]
     )

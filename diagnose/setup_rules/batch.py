@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from diagnose.facts import accumulation, batch_size, effective_batch_size, task
+from diagnose.facts import accumulation, batch_size, effective_batch_size, is_fine_tuning, task
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.setup_rules import breach
 
-__all__ = ["batch_outside_common_starts", "few_samples_per_class", "full_batch"]
+__all__ = ["batch_outside_common_starts", "few_passes", "few_samples_per_class", "full_batch"]
 
 PER_CLASS = 3  # samples, K12 (tune-like-a-champ "Choosing a Proper Batch Size")
 COMMON = (32, 256)  # samples, K13 (deep-dive §3)
+PASSES, LARGE_SET = 2.0, 100_000  # over a data set that is not large: tens are usual; web-scale text is passed once
 FAR = 4.0  # times beyond either end, two doublings: these are starts for a search, not limits
 
 
@@ -54,6 +55,7 @@ def batch_outside_common_starts(run: Run) -> Finding | None:
         f"A step takes {batch:,.0f} samples{parts}: {side} the common starts, 32 to 256.",
         batch_size=batch,
         side=side,
+        single="yes" if batch == 1 else "no",
     )
 
 
@@ -71,5 +73,27 @@ def full_batch(run: Run) -> Finding | None:
         run,
         f"One batch holds all {samples:,.0f} training samples: an epoch is one step, and its gradient has no noise.",
         batch_size=batch,
+        dataset_size=samples,
+    )
+
+
+def few_passes(run: Run) -> Finding | None:
+    """Few passes: training from scratch has seen each of up to 100,000 samples less than twice.
+
+    Small data sets are usually passed tens of times; only very large ones have enough to tell in one pass.
+    Source: K41, K49 (deep-dive §4).
+    """
+    batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
+    if batch is None or samples is None or not 1 < samples <= LARGE_SET or not run.closed or is_fine_tuning(run.setup):
+        return None
+    passes = run.steps * batch / samples
+    if passes >= PASSES or not passes > 0:
+        return None
+    return breach(
+        "few_passes",
+        run,
+        f"The run has seen each of its {samples:,.0f} samples {passes:.2g} times.",
+        confidence=0.8,
+        passes=passes,
         dataset_size=samples,
     )

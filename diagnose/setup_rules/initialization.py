@@ -13,7 +13,7 @@ from diagnose.run import Layer, Run
 from diagnose.setup_rules import breach
 from diagnose.setup_rules.normalization import DEEP
 
-__all__ = ["init_beside_activation", "saturating_activation_in_deep_net"]
+__all__ = ["init_beside_activation", "saturating_activation_in_deep_net", "weights_far_from_any_init"]
 
 SATURATING = ("Sigmoid", "Tanh", "Softsign")
 RECTIFIED = ("ReLU", "LeakyReLU", "PReLU", "ReLU6")  # those that He's derivation is for (K60)
@@ -23,6 +23,8 @@ SPREAD = 0.05  # of a scheme's own constant between layers, beside the sampling 
 MOST_PARAMETERS = 2**53  # of a layer, as whole numbers that a float still holds exactly
 LARGEST = 1e30  # standard deviation of weights that anyone can mean
 CHAIN = 0.75  # of the layers have an activation behind them in a plain chain; in residual branches, half of them
+FAR_ABOVE, FAR_BELOW = 4.0, 0.1  # over √fan_in: He's is 1.4 and PyTorch's 0.58; GPT's 0.02 is 0.16 or more
+NOTHING = 1e-3  # over √fan_in: zero, or moved from it by a single step
 FEWEST = 4  # layers, before their common constant says anything
 
 # std of a scheme is its constant divided by one of these: LeCun's and He's, their backward form, Glorot's,
@@ -91,6 +93,30 @@ def init_beside_activation(run: Run) -> Finding | None:
     )
 
 
+def weights_far_from_any_init(run: Run) -> Finding | None:
+    """Weights far from any initialisation: zero, or many times too large or small for their number of inputs.
+
+    All usual schemes draw with a std near 1/√fan_in, from PyTorch's 0.58 of it to He's 1.4. Told where the median
+    of two or more layers lies above four of it, below a tenth, or at zero: zeros keep all units of a layer
+    alike (Goodfellow et al. 2016, §8.4). Fine-tuning is not named. Source: K60, K61 (interdependencies §3).
+    """
+    layers = [layer for layer in run.setup.layers if layer.type in INITIALIZED and fans_known(layer)]
+    if len(layers) < 2 or is_fine_tuning(run.setup) or run.start > 0:
+        return None
+    level = median(layer.init["weight_std"] * sqrt(layer.init["fan_in"]) for layer in layers)
+    if FAR_BELOW <= level <= FAR_ABOVE:
+        return None
+    side = "above" if level > FAR_ABOVE else "zero" if level < NOTHING else "below"
+    return breach(
+        "weights_far_from_any_init",
+        run,
+        f"Weights start at {level:.2g}/√fan_in in the median layer: usual schemes take 0.58 to 1.4.",
+        confidence=0.8,
+        scale=side,
+        std_times_root_of_fan_in=level,
+    )
+
+
 def _uses(run: Run, activation: str) -> int:
     """How often it is used, whether every layer has its own module or all share one."""
     count = run.setup.modules.get(activation)
@@ -100,7 +126,7 @@ def _uses(run: Run, activation: str) -> int:
 
 def _fresh_layers(run: Run) -> list[Layer]:
     """The layers with a known activation behind them, where one scheme explains all their weights; else none."""
-    every = [layer for layer in run.setup.layers if layer.type in INITIALIZED and _known(layer)]
+    every = [layer for layer in run.setup.layers if layer.type in INITIALIZED and fans_known(layer)]
     if any(layer.init["weight_std"] == 0 for layer in every[:-1]):  # residual branches that begin at zero
         return []
     layers = [layer for layer in every if layer.activation in RECTIFIED + SATURATING and layer.init["weight_std"] > 0]
@@ -109,7 +135,7 @@ def _fresh_layers(run: Run) -> list[Layer]:
     return layers if any(_follow(layers, scale) for scale in SCHEMES) else []
 
 
-def _known(layer: Layer) -> bool:
+def fans_known(layer: Layer) -> bool:
     """Whether its statistics are there, and numbers that weights can have: logs come from strangers."""
     fans = (layer.init.get("fan_in", 0.0), layer.init.get("fan_out", 0.0))
     return min(fans) >= 1 and max(fans) <= MOST_PARAMETERS and 0 <= layer.init.get("weight_std", -1.0) < LARGEST

@@ -16,6 +16,7 @@ __all__ = ["lr_not_scaled_with_batch", "lr_outside_usual_range"]
 ADAPTIVE_RANGE = (1e-4, 1e-3)  # K11 (interdependencies §4)
 SGD_RANGE = (0.01, 0.3)  # K11 (interdependencies §4)
 FAR = 3.0  # times beyond the range's end: ranges are starts for a search, not limits
+FLOAT32 = 1e-6  # relative: logs hold rates as float32
 USUAL_BATCH = 256  # samples, the largest of the common starts (K13): rates of larger ones grow with the batch (K07)
 LINEAR_UP_TO = 8192  # samples, K08 (interdependencies §1)
 ROUNDING = 1.25  # rates are set in round numbers
@@ -44,7 +45,7 @@ def lr_outside_usual_range(run: Run) -> Finding | None:
         return None
     low, high = usual[0], usual[1] * max(1.0, (effective_batch_size(run.setup) or 0.0) / USUAL_BATCH)
     below = planned < low / FAR and not is_fine_tuning(run.setup)
-    if not below and used <= high * FAR:
+    if not below and used <= high * FAR * (1 + FLOAT32):
         return None
     side = "below" if below else "above"
     return breach(

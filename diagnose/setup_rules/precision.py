@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.setup_rules import breach
+from diagnose.signals import TRAIN_LOSS
 
-__all__ = ["half_precision_weights", "half_precision_without_loss_scaling"]
+__all__ = ["half_precision_losses", "half_precision_weights", "half_precision_without_loss_scaling"]
 
+COARSE = 16  # parts of a whole: rounder numbers are float16 ones anyway
 HALF = ("float16", "torch.float16")
 
 
@@ -45,4 +49,27 @@ def half_precision_weights(run: Run) -> Finding | None:
         "The weights themselves are float16: updates below 1/2048 of a weight are lost. Keep them in float32 and use"
         " autocast with a gradient scaler.",
         dtype="float16",
+    )
+
+
+def half_precision_losses(run: Run) -> Finding | None:
+    """Losses in half precision: every logged training loss is a float16 number.
+
+    One float32 number in 8,192 is one by chance. Autocast computes losses in float32: this one was computed by
+    a model that is float16 throughout, with no float32 copy to add small steps to. Source: K35 (stability-scaling §7).
+    """
+    loss = run.scalar(TRAIN_LOSS)
+    if loss is None or not len(loss.finite):
+        return None
+    values = loss.finite.values
+    with np.errstate(over="ignore"):
+        half = (values.astype(np.float16) == values).all()
+    if not half or (values * COARSE == np.round(values * COARSE)).all():
+        return None
+    return breach(
+        "half_precision_losses",
+        run,
+        "Every logged training loss is a float16 number: the model computes in half precision throughout.",
+        confidence=0.8,
+        losses=len(values),
     )

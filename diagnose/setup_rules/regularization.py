@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from diagnose.facts import (
     EPOCHS,
     dropout,
@@ -17,22 +19,28 @@ from diagnose.facts import (
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.setup_rules import breach
+from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
 __all__ = [
     "dropout_beside_batchnorm",
     "dropout_beside_label_smoothing",
     "few_epochs_for_augmentation",
+    "heavy_dropout",
     "heavy_label_smoothing",
     "more_parameters_than_samples",
     "no_regularization",
     "regularization_beside_strong_augmentation",
+    "training_loss_above_validation",
 ]
 
 USUAL_DROPOUT = 0.5  # of hidden units, where nothing else regularises (Srivastava et al. 2014)
 STRONG_L2 = 1e-3  # the strongest of the usual starts, K50
+HEAVY_DROPOUT = 0.7  # fewer than three units in ten are left; 0.2 to 0.5 are usual (Srivastava et al. 2014)
+HELD_BACK = 1.25  # times the validation loss, which is measured without dropout
 LEAST_CUT = 0.3  # K46, K47: 30–50 % less beside BatchNorm or strong augmentation
 LONGER = 1.5  # times the epochs at least under strong augmentation, K47
 USUAL_SMOOTHING = 0.1  # Szegedy et al. 2016
+FEW = 6  # values: fewer have no last third
 MANY = 10  # parameters for each sample
 
 
@@ -169,6 +177,41 @@ def heavy_label_smoothing(run: Run) -> Finding | None:
         f"Label smoothing of {smoothing:g}, the usual is 0.1: confidence may want a lower temperature at inference.",
         confidence=0.7,
         label_smoothing=smoothing,
+    )
+
+
+def heavy_dropout(run: Run) -> Finding | None:
+    """Heavy dropout: seven in ten units or more are dropped.
+
+    From 0.2 for inputs to 0.5 for hidden units is usual (Srivastava et al. 2014); little gets through more.
+    Source: K42 (deep-dive §5, §6).
+    """
+    rate = dropout(run.setup)
+    if rate is None or not HEAVY_DROPOUT <= rate <= 1:
+        return None
+    return breach("heavy_dropout", run, f"Dropout of {rate:g}: 0.5 is much for hidden units.", dropout=rate)
+
+
+def training_loss_above_validation(run: Run) -> Finding | None:
+    """Training loss above validation: dropout holds the model back in training by a quarter of the loss or more.
+
+    Validation is measured without dropout. Where training ends far above it, what is dropped costs more than
+    what is not yet learnt. Told of models with dropout, by the last thirds' medians. Source: K42 (deep-dive §6).
+    """
+    train, held_out = run.scalar(TRAIN_LOSS), run.scalar(VALIDATION_LOSS)
+    drops = any("Dropout" in module for module in run.setup.modules) and dropout(run.setup) != 0
+    if not drops or train is None or held_out is None or min(len(train.finite), len(held_out.finite)) < FEW:
+        return None
+    losses = [float(np.median(curve.finite.values[-(len(curve.finite) // 3) :])) for curve in (train, held_out)]
+    if losses[1] <= 0 or losses[0] < HELD_BACK * losses[1]:
+        return None
+    return breach(
+        "training_loss_above_validation",
+        run,
+        f"With dropout the training loss ends at {losses[0]:.3g}, without it validation's at {losses[1]:.3g}.",
+        confidence=0.8,
+        train_loss=losses[0],
+        validation_loss=losses[1],
     )
 
 

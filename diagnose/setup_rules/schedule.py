@@ -23,6 +23,7 @@ __all__ = [
     "aggressive_decay_with_adaptive_optimizer",
     "cosine_period_beside_run",
     "cosine_without_warmup",
+    "rate_gone_early",
     "rate_never_decays",
     "step_decay",
 ]
@@ -31,6 +32,7 @@ COSINE = ("CosineAnnealingLR", "CosineLRScheduler")  # torch's and timm's; resta
 STEPWISE = ("StepLR", "MultiStepLR")
 AGGRESSIVE = 0.1  # times the rate at one drop: torch's default γ, made for SGD
 OFF = 2.0  # times: a period this far from the run's length ends elsewhere in the cosine
+EARLY, GONE = 0.25, 0.02  # of the run, and of the peak: less is no training for what is left
 FEW = 20  # logged rates: fewer are no run to speak of
 
 
@@ -134,4 +136,26 @@ def rate_never_decays(run: Run) -> Finding | None:
         f"The learning rate is {last:.3g} at the last step, as high as ever: it never decays.",
         confidence=0.6 if adaptive else 0.9,
         lr=last,
+    )
+
+
+def rate_gone_early(run: Run) -> Finding | None:
+    """Rate gone early: from the first quarter of the run on, the learning rate is under a fiftieth of its peak.
+
+    Cosine annealing reaches that in the last tenth. A rate that is back where it began is none of this.
+    Source: K31 (interdependencies §11).
+    """
+    rate, peak = run.scalar(LR), planned_peak(run)
+    if rate is None or len(rate.finite) < FEW or not run.closed or run.start > 0 or not peak:
+        return None
+    values = rate.finite.values
+    rest = values[int(EARLY * len(values)) :]
+    if float(values.max()) < RISEN * peak or not 0 <= float(rest.max()) < min(GONE * peak, float(values[0])):
+        return None
+    return breach(
+        "rate_gone_early",
+        run,
+        f"For three quarters of the run the learning rate is at most {float(rest.max()):.3g}, after {peak:.3g}.",
+        peak=peak,
+        rest=float(rest.max()),
     )

@@ -12,6 +12,7 @@ __all__ = ["adam_with_l2", "weight_decay_outside_usual_starts"]
 COUPLED = ("Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "RMSprop")
 L2_STARTS = (1e-5, 1e-3)  # K50 (deep-dive §6)
 DECOUPLED_STARTS = (1e-5, 0.1)  # up to GPT-3's (Brown et al. 2020, appendix B): the decay is multiplied by the rate
+EXTREME = 100.0  # times the strongest usual start: two decades beyond what a search would try
 FAR = 3.0  # times beyond either end, as with rates: these are starts for a search, not limits
 
 
@@ -52,4 +53,5 @@ def weight_decay_outside_usual_starts(run: Run) -> Finding | None:
         f"Weight decay {decay:g} is {side} the usual starts of {optimizer}, {low:g} to {high:g}.",
         weight_decay=decay,
         side=side,
+        extreme="yes" if decay >= EXTREME * high else "no",
     )
