@@ -30,6 +30,12 @@ def all_fresh(layers: Iterable[Layer]) -> bool:
     return bool(known) and sum(map(_fresh, known)) > MOST_LAYERS * len(known)
 
 
+def never_trained(run: Run) -> bool:
+    """Whether every layer with a weight matrix has such a deviation: one that has not was trained before."""
+    known = [layer for layer in run.setup.layers if _known(layer)]
+    return bool(known) and all(map(_fresh, known))
+
+
 def too_large(layers: Iterable[Layer]) -> bool:
     """Whether most of these layers began with weights far above what keeps the variance, forwards or backwards.
 

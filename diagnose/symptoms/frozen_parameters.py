@@ -10,8 +10,8 @@ How it is told       Layers with trainable parameters whose update ratio is exac
                      (`layers/activation_mean`), `info` where they did not, nothing where dead units explain
                      it. Without gradient norms the two are
                      not told apart. Layers that do not require gradients are frozen on purpose, and no
-                     matter, unless they carry weights as an initialiser draws them and a layer behind
-                     them trains: nothing learned is kept there. Those of a run in which a group's rate is
+                     matter, unless they and all others carry weights as an initialiser draws them and a
+                     layer behind them trains: nothing learned is kept there. Those of a run in which a group's rate is
                      always 0 are mentioned (`info`).
 Why it matters       Part of the model stays as it was initialised, and nothing says so.
 Mistaken for         `tiny_updates` move, if little; `vanishing_gradients` and `dead_units` starve layers.
@@ -98,7 +98,8 @@ def _untrained(run: Run, width: int) -> tuple[str, ...]:
     before = [layer for layer in described[: learning[-1]] if not layer.trainable] if learning else []
     held = [layer for layer in before if layer.parameters > 0]
     weights = [layer for layer in held if "Embedding" not in layer.type]  # codes of position are often fixed
-    return tuple(layer.name for layer in held) if initialization.all_fresh(weights) else ()
+    drawn = initialization.all_fresh(weights) and initialization.never_trained(run)
+    return tuple(layer.name for layer in held) if drawn else ()
 
 
 def _frozen_as_drawn(names: tuple[str, ...], trainable: int, steps: NDArray[np.int64]) -> Finding:
