@@ -62,6 +62,7 @@ def find(run: Run) -> Iterator[Finding]:
 
 def _all_dead(run: Run, signal: layers.Sampled, zeros: NDArray[np.float64], names: tuple[str, ...]) -> Finding:
     held = layers.stretch(np.asarray((zeros >= ALL_ZERO).any(axis=1)))
+    held = slice(_dying_since(zeros, held.start), held.stop)
     first, last = int(signal.steps[held.start]), int(signal.steps[held.stop - 1])
     fine = learned(run)
     others = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -70,7 +71,7 @@ def _all_dead(run: Run, signal: layers.Sampled, zeros: NDArray[np.float64], name
         severity=Severity.WARNING if fine else Severity.CRITICAL,
         confidence=0.8 if fine else 0.95,
         window=(first, last),
-        summary=f"After its activation layer {names[0]}{others} puts out nothing but zeros from step {first} on.",
+        summary=f"After its activation layer {names[0]}{others} puts out nothing but zeros; it began at step {first}.",
         evidence={
             "zero_fraction": float(np.nanmedian(zeros[held])),
             "dead_layers": len(names),
@@ -79,6 +80,18 @@ def _all_dead(run: Run, signal: layers.Sampled, zeros: NDArray[np.float64], name
         },
         layers=names,
     )
+
+
+def _dying_since(zeros: NDArray[np.float64], dead: int) -> int:
+    """The sample from which on, up to `dead`, half of the units that were alive at first put out only zeros.
+
+    The last units of a layer often die well after what killed the others.
+    """
+    alive = 1 - np.median(np.nan_to_num(zeros[:BESIDE], nan=0.0), axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dying = ((zeros[:dead] - (1 - alive)) / alive >= DIED).any(axis=1)
+    sound = np.flatnonzero(~dying)
+    return int(sound[-1]) + 1 if len(sound) else 0
 
 
 def _half_dead(run: Run, signal: layers.Sampled, at: int, share: float, names: tuple[str, ...]) -> Finding:

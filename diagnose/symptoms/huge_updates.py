@@ -37,7 +37,10 @@ def find(run: Run) -> Iterator[Finding]:
     if signal is None or not len(signal.finite):
         return
     ratio = signal.finite
-    held = layers.lasting(ratio.values >= HUGE)
+    huge = ratio.values >= HUGE
+    held = layers.lasting(huge)
+    if held is None and len(ratio) >= layers.MIN_SAMPLES and huge.mean() > layers.MOST_STEPS:
+        held = slice(int(np.argmax(huge)), len(huge) - int(np.argmax(huge[::-1])))  # now above, now below: most of it
     if held is None and not np.isfinite(signal.values[-1]) and ratio.values[-1] >= HUGE:
         held = slice(len(ratio) - 1, len(ratio))  # one step of that length was enough to break the run
     if held is None:
