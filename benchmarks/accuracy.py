@@ -25,11 +25,13 @@ from tables import percent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algoperf", type=Path, metavar="FOLDER", help="with outcomes.csv and runs/")
+    parser.add_argument("--fixtures", type=Path, default=FIXTURES, metavar="FOLDER", help="what record.py has written")
     parser.add_argument("-o", "--output", type=Path, metavar="DIRECTORY")
     options = parser.parse_args()
     os.environ["DIAGNOSE_CACHE"] = "off"
-    list(examined(index()[:1], FIXTURES / "runs"))  # what is loaded and compiled once is no run's time
-    runs = list(examined(index(), FIXTURES / "runs"))
+    every, where = index(options.fixtures), options.fixtures / "runs"
+    list(examined(every[:1], where))  # what is loaded and compiled once is no run's time
+    runs = list(examined(every, where))
     records = measured(runs) | {"tasks": per_task(runs), "others": compared(runs)}
     shown = [("In all", in_all(records)), ("By symptom", by_symptom(records)), ("By task", by_task(records["tasks"]))]
     shown += [("By kind of fault", by_kind(runs)), ("Calibration", calibration(records))]

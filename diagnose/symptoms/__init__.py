@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+from diagnose.confidence import calibrated
 from diagnose.findings import Finding
 from diagnose.run import Run
 
@@ -22,8 +23,8 @@ def ids() -> tuple[str, ...]:
 
 
 def find(run: Run, only: Iterable[str] | None = None) -> list[Finding]:
-    """Findings of all symptoms, or of those in `only`."""
-    return [finding for name in (ids() if only is None else only) for finding in _module(name).find(run)]
+    """Findings of all symptoms, or of those in `only`, their confidences calibrated."""
+    return [calibrated(finding) for name in (ids() if only is None else only) for finding in _module(name).find(run)]
 
 
 def title(symptom: str) -> str:
