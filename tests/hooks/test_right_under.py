@@ -96,6 +96,7 @@ class Accumulated(Style):
 
 class BFloat16(Style):
     autocast = staticmethod(lambda: torch.autocast("cpu", torch.bfloat16))
+    recurrent = nn.GRU  # not every CPU has an LSTM in bfloat16: oneDNN has no such primitive there
 
 
 class Float16(Style):
