@@ -3,7 +3,8 @@
 Over the recorded runs (fixtures/README.md says how they came about), and with --algoperf FOLDER over AlgoPerf's, whose
 outcomes.csv tells what follows from their numbers. A finding above `info` counts; what the index allows as a
 consequence counts neither way. Beside ours stand the published rules of others (peer_rules.py) on the same runs.
-Nothing is fitted to the runs, neither thresholds nor confidences: tables by task are of one and the same classifier.
+Thresholds were chosen with these runs in sight, by hand; tables by task are of one and the same classifier. --fixtures
+FOLDER takes runs that record.py has made with another seed; all confidences' one shift was fitted to such.
 -o writes accuracy.md and accuracy.json to a directory.
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from diagnose import curves
 from diagnose.run import Run, Series
-from diagnose.signals import TRAIN_LOSS
+from diagnose.signals import TRAIN_LOSS, UPDATE_RATIO
 
 LOST_AT_MOST = 0.2  # of the progress made, at the end: sound runs stay under it (see symptoms/divergence.py)
 NOISE_FACTOR = 3.0  # standard deviations of the loss's own noise: a smaller fall is none
@@ -57,3 +57,9 @@ def still_falls(run: Run) -> bool:
     curve = curves.reduced(loss)
     third = curve.between(int(curve.steps[-(len(curve) // 3)]), int(curve.steps[-1]))
     return curves.trend_score(third) < -NOISE_FACTOR
+
+
+def path(run: Run) -> float | None:
+    """All updates of the run laid end to end, in norms of the weights; None where none were logged."""
+    updates = run.scalar(UPDATE_RATIO)
+    return float(updates.finite.values.mean()) * run.length if updates is not None and len(updates.finite) else None

@@ -22,12 +22,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diagnose import curves, facts
+from diagnose import curves, facts, progress
 from diagnose.findings import Finding, Severity
 from diagnose.initialization import freshly_drawn
 from diagnose.run import Run
 from diagnose.schedules import warmup_steps
-from diagnose.signals import LR, TRAIN_LOSS, UPDATE_RATIO
+from diagnose.signals import LR, TRAIN_LOSS
 
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 LATE_SHARE = (
@@ -100,10 +100,9 @@ def _straight_line(curve: curves.Curve, first: float) -> Finding | None:
 
 def _by_the_updates(run: Run, curve: curves.Curve, first: float) -> Iterator[Finding]:
     """Case 2: the weights hardly left where they were drawn, and the loss falls as far as that takes it."""
-    updates, last = run.scalar(UPDATE_RATIO), curve.last_level
-    if updates is None or not len(updates.finite) or run.start > 0 or first <= 0 or last < LEFT_TO_FALL * first:
+    path, last = progress.path(run), curve.last_level
+    if path is None or run.start > 0 or first <= 0 or last < LEFT_TO_FALL * first:
         return
-    path = float(updates.finite.values.mean()) * run.length
     if path >= SHORT_PATH or facts.is_fine_tuning(run.setup) or not freshly_drawn(run):
         return
     half = _half_of_the_rate(run, curve)

@@ -43,7 +43,7 @@ from diagnose.chance import POOR, chance_loss, classes, skill
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series
 from diagnose.schedules import peak_lr, share_of_peak, warmup_steps
-from diagnose.signals import LAYER_GRAD_NORM, LR, PARAM_NORM, TRAIN_LOSS, UPDATE_RATIO, VALIDATION_LOSS
+from diagnose.signals import LAYER_GRAD_NORM, LR, PARAM_NORM, TRAIN_LOSS, VALIDATION_LOSS
 from diagnose.symptoms import divergence, no_learning, oscillation, slow_descent
 
 MIN_VALUES = 40
@@ -158,7 +158,7 @@ def _rate_gone(lr: Series | None, loss: Series, end: int) -> float:
 
 def _moved(run: Run, curve: curves.Curve) -> bool:
     """Whether the loss has clearly been above its end, or the weights elsewhere: it was trained, not left alone."""
-    if _path(run) > PATH:
+    if (progress.path(run) or 0.0) > PATH:
         return True
     smooth = curves.smoothed(curve).values
     chance = chance_loss(run) or abs(curve.last_level)
@@ -173,7 +173,12 @@ def _held_down(run: Run, curve: curves.Curve, level: float) -> str | None:
         return "weight decay shrinks the weights faster than an epoch can build them up"
     if _cut_off(run, since):
         return "no gradient reaches some layers"
-    if run.start == 0 and _path(run) > PATH and not facts.is_fine_tuning(run.setup) and _not_below_start(run, level):
+    if (
+        run.start == 0
+        and (progress.path(run) or 0.0) > PATH
+        and not facts.is_fine_tuning(run.setup)
+        and _not_below_start(run, level)
+    ):
         return NO_LOWER
     return _narrow(run)
 
@@ -189,12 +194,6 @@ def _narrow(run: Run) -> str | None:
     if hidden and all(layer.init.get("weight_std") == 0 for layer in hidden):
         return "all hidden weights began at 0"
     return None
-
-
-def _path(run: Run) -> float:
-    """All updates laid end to end, in norms of the weights; 0 where none were logged."""
-    updates = run.scalar(UPDATE_RATIO)
-    return float(updates.finite.values.mean()) * run.length if updates is not None and len(updates.finite) else 0.0
 
 
 def _not_below_start(run: Run, level: float) -> bool:
