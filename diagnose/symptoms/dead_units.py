@@ -7,7 +7,8 @@ How it is told       The share of exact zeros after each layer's activation (`la
                      name; GELU, sigmoid and tanh have none. A layer is dead where practically all is zero
                      up to the end. Where the share jumps from one level to another and stays, the share
                      of units that must have died follows, if the others are as often zero as before;
-                     that half of them died is a `warning`, unless the loss still ended at its best.
+                     that half of them died is a `warning`, unless the loss still ended at its best with
+                     more than a tenth of them alive.
                      Without the layers' description every layer with such a share is looked at.
 Why it matters       A ReLU that is zero for every sample has no gradient: it never comes back.
 Mistaken for         Sparse units are zero for most samples and alive: 90 % of zeros and more, reached
@@ -34,6 +35,7 @@ from diagnose.signals import LAYER_ZERO_FRACTION
 
 ALL_ZERO = 0.999  # of the values looked at: what is left is too little to carry a signal
 DIED = 0.5  # of a layer's units: SageMaker Debugger's DeadRelu
+NEARLY_ALL = 0.9  # of a layer's units, at once: what is left decides what the model can still learn
 BESIDE = layers.MIN_SAMPLES  # sampled steps on either side of a jump, whose medians are compared
 NOISE_FACTOR = 4.0  # deviations of a sample's noise: a smaller jump of medians of five comes by chance
 HELD = 0.9  # of the jump is still there at the end
@@ -95,7 +97,7 @@ def _dying_since(zeros: NDArray[np.float64], dead: int) -> int:
 
 
 def _half_dead(run: Run, signal: layers.Sampled, at: int, share: float, names: tuple[str, ...]) -> Finding:
-    fine = learned(run)
+    fine = learned(run) and share < NEARLY_ALL
     return Finding(
         id="dead_units",
         severity=Severity.INFO if fine else Severity.WARNING,
