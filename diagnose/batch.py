@@ -1,4 +1,4 @@
-"""The batch that one optimizer step sees, as far as the config tells, and what its noise does to the steps."""
+"""What the noise of a batch does to the steps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from diagnose.facts import effective_batch_size
 from diagnose.run import Run
 from diagnose.signals import NOISE_SCALE, TRAIN_LOSS, UPDATE_RATIO
 
-MICRO_BATCHES = ("accumulation_steps", "gradient_accumulation_steps", "accumulate_grad_batches")
 SHRUNK = 0.8  # of the jumps of the second quarter, in the last: less is noise that averages out as rate or loss fall
 MIN_VALUES = 80  # of the loss: twenty jumps a quarter
 MIN_ESTIMATES = 5  # of the noise scale, each of which averages up to 20 pairs
@@ -28,15 +28,6 @@ class Jumps(NamedTuple):
     def last(self) -> bool:
         """Whether they are no smaller at the end than after the first quarter."""
         return self.growth >= SHRUNK
-
-
-def effective_batch(run: Run) -> float | None:
-    """Samples of one step: the config's batch size times its micro-batches (K10); None where it tells none."""
-    batch = run.setup.config_number("batch_size")
-    if batch is None or batch <= 0:
-        return None
-    told = (run.setup.config_number(name) for name in MICRO_BATCHES)
-    return batch * next((count for count in told if count is not None and count >= 1), 1.0)
 
 
 def jumps(run: Run) -> Jumps | None:
@@ -61,7 +52,7 @@ def late_update_ratio(run: Run) -> float | None:
 
 def noise_over_batch(run: Run) -> float | None:
     """B_simple in batches, in the median; None where either is unknown."""
-    scale, batch = run.scalar(NOISE_SCALE), effective_batch(run)
+    scale, batch = run.scalar(NOISE_SCALE), effective_batch_size(run.setup)
     if scale is None or batch is None or len(scale.finite) < MIN_ESTIMATES:
         return None
     return float(np.median(scale.finite.values)) / batch

@@ -50,6 +50,7 @@ class Change:
     """A remedy with numbers: `setting` goes from `before` to `after` (None: not known from the log).
 
     `coupled_to` names the remedy that pulls this change along; together they count as one move (K81).
+    `watch` tells what the next run should show, `refuted_by` what it would show if this were the wrong advice.
     """
 
     remedy: str
@@ -61,6 +62,7 @@ class Change:
     sources: tuple[str, ...]
     coupled_to: str | None = None
     watch: str = ""
+    refuted_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,16 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class Prescription:
-    """The ordered, coupled changes for a run; `stage` is None where nothing has to change."""
+    """The ordered, coupled changes for a run.
+
+    `stage` is None where nothing has to change, and where the changes answer a question instead of an illness;
+    `notes` say what was not told and what it would have changed.
+    """
 
     stage: Stage | None = None
     changes: tuple[Change, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diagnose import curves
-from diagnose.batch import effective_batch
+from diagnose.facts import effective_batch_size
 from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS
 
@@ -19,7 +19,7 @@ TREND_POINTS, TREND_WIDTH = 50, 9  # medians of the whole run, and how many of t
 
 def length(run: Run, loss: Series) -> float | None:
     """Values of the loss in one epoch; None where that is not known, or too short or long to tell."""
-    size, samples = effective_batch(run), run.setup.config_number("dataset_size")
+    size, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
     if not size or not samples or samples < size or len(loss.finite) < 2:
         return None
     values = samples / size / float(np.median(np.diff(loss.finite.steps)))

@@ -62,6 +62,9 @@ def _change(change: Change) -> html.Div:
             _from_to(change),
             html.P(change.because, className="because"),
             html.P([html.B("Watch: "), change.watch], className="watch") if change.watch else None,
+            html.P([html.B("Wrong if: "), change.refuted_by], className="watch")
+            if change.refuted_by and change.coupled_to is None
+            else None,
             html.P("Sources: " + ", ".join(change.sources), className="sources") if change.sources else None,
         ],
         className="change",

@@ -1,157 +1,207 @@
-"""What has to follow when a setting changes: the coupling graph and its formulas.
-
-A coupling leads from one setting to another and gives the follower's new value from the ratio by which
-the first one changed. Settings that the log does not hold are left alone.
-"""
+"""The coupling graph: every edge with its formula, its domain and its source (C-rows of the knowledge base)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
-from diagnose.diagnosis import Change
-from diagnose.prescriptions.remedies import known_remedies
-from diagnose.run import Run
-from diagnose.schedules import warmup_steps
-from diagnose.signals import LR
+from diagnose.prescriptions.coupling import Coupling
+from diagnose.prescriptions.follow import capacity, generalisation, rate, samples
 
-MOST_EPOCHS = 2.0  # times as long at the most in one move: more is a decision about money, not a coupling
-WARMUP_SHARE = 0.05  # of the new run's steps
-LEAST_WARMUP = 10  # steps
-
-
-@dataclass(frozen=True)
-class Coupling:
-    """One edge of the graph: a change of `source` pulls `target`.
-
-    `follow(ratio, run)` takes new/old of the source and yields the target's change, or none where this
-    ratio does not pull it.
-    """
-
-    source: str
-    target: str
-    because: str
-    sources: tuple[str, ...]
-    follow: Callable[[float, Run], Follower | None]
-
-
-@dataclass(frozen=True)
-class Follower:
-    """The pulled setting's move."""
-
-    remedy: str
-    setting: str
-    before: float | None
-    after: float
-
-
-def _longer_training(ratio: float, run: Run) -> Follower | None:
-    """Epochs × √(old rate / new rate), at most doubled, where the rate was lowered.
-
-    The time to a given loss grows as 1/η where the old rate was stable; here it was not, so part of
-    the old rate never was progress. The documents give the direction alone (K49); the root is half of
-    the way in the logarithm.
-    """
-    if ratio >= 1:
-        return None
-    factor = min(ratio**-0.5, MOST_EPOCHS)
-    epochs = run.setup.config_number("epochs")
-    if epochs:
-        return Follower("train_longer", "epochs", epochs, float(round(epochs * factor)))
-    return (
-        Follower("train_longer", "steps", float(run.length), float(round(run.length * factor))) if run.length else None
-    )
-
-
-def _warmup(ratio: float, run: Run) -> Follower | None:
-    """A warmup over 5 % of the steps, where the rate was lowered because the run was unstable.
-
-    Early in training the curvature changes fast and λ_max may exceed what the new rate allows; warmup
-    covers that breach of η < 2/λ_max (K21). A warmup that is longer already stays.
-    """
-    if ratio >= 1 or not run.length:
-        return None
-    present = warmup_steps(run.scalar(LR))
-    wanted = max(LEAST_WARMUP, round(WARMUP_SHARE * run.length))
-    if present >= wanted:
-        return None
-    return Follower("lengthen_warmup" if present else "add_warmup", "warmup_steps", float(present), float(wanted))
-
-
-def _clip_with_rate(ratio: float, run: Run) -> Follower | None:
-    """Clip threshold ∝ 1/η where the rate is raised: the product of both bounds a step (K25)."""
-    limit = run.setup.config_number("max_norm")
-    if ratio <= 1 or not limit:
-        return None
-    return Follower("clip_gradients", "max_norm", limit, float(f"{limit / ratio:.3g}"))
-
+_WARMUP = ("K21 (stability-scaling §2, interdependencies §6)", "K24 (interdependencies §6)")
+_AS_A_BATCH = "K10 (interdependencies §9)"
 
 GRAPH: Final = (
+    # --- the batch, and what counts as one
     Coupling(
-        "lr",
-        "warmup_steps",
+        "batch_size", "lr",
+        "SGD: η′ = η·B′/B up to B = 8192, η′ = η·√(B′/B) beyond; for B up to N/2 with S = η(N − B)/B held. "
+        "Adam and its kin: η′ = η·√(B′/B)",
+        "The rate follows the batch: a larger one averages more noise away, and bears a higher rate.",
+        ("K07 (interdependencies §1, stability-scaling §1)", "K08 (interdependencies §1)", "K09 (stability-scaling §1)",
+         _AS_A_BATCH),
+        samples.lr,
+    ),
+    Coupling(
+        "accumulation_steps", "lr", "B_eff = B·n; then as for the batch size",
+        "Micro-batches that are added up count as one batch.", (_AS_A_BATCH, "K07 (interdependencies §1)"), samples.lr,
+    ),
+    Coupling(
+        "batch_size", "warmup_steps", "B_eff > 1024: 5 epochs; B_eff > 8192: 10 epochs; never less than now",
+        "Large batches at a high rate need a longer rise.",
+        ("K22 (interdependencies §6)", "K24 (interdependencies §6)", "K07 (interdependencies §1)"), samples.warmup,
+    ),
+    Coupling(
+        "accumulation_steps", "warmup_steps", "B_eff = B·n; then as for the batch size",
+        "Micro-batches that are added up count as one batch.", (_AS_A_BATCH, "K22 (interdependencies §6)"),
+        samples.warmup,
+    ),
+    Coupling(
+        "batch_size", "normalization", "B < 16: BatchNorm → GroupNorm",
+        "Statistics of so few samples are noise; groups of channels need no batch.",
+        ("K63 (interdependencies §5)", "K64 (interdependencies §5)"), samples.normalization,
+    ),
+    Coupling(
+        "batch_size", "weight_decay", "λ′ = λ·(B′/B)/(η′/η): a weight is forgotten over as many samples as before",
+        "Fewer steps an epoch decay the weights less often.", (_AS_A_BATCH,), samples.weight_decay,
+    ),
+    Coupling(
+        "accumulation_steps", "weight_decay", "B_eff = B·n; then as for the batch size",
+        "Fewer steps an epoch decay the weights less often.", (_AS_A_BATCH,), samples.weight_decay,
+    ),
+    Coupling(
+        "batch_size", "steps", "steps′ = steps·B/B′, where the length is set in steps",
+        "The same passes over the data take another number of steps.", ("K07 (interdependencies §1)",), samples.steps,
+    ),
+    # --- the rate
+    Coupling(
+        "lr", "warmup_steps", "a raised rate, or a lowered one of a run that was not stable: 5 % of the steps at least",
         "Warmup covers the first steps, in which curvature changes fastest and even the new rate may be too high.",
-        ("K21 (stability-scaling §2, interdependencies §6)", "K07 (interdependencies §1)"),
-        _warmup,
+        _WARMUP, rate.warmup,
     ),
     Coupling(
-        "lr",
-        "epochs",
-        "Smaller steps need more of them.",
-        ("K49 (deep-dive §4, §7)",),
-        _longer_training,
+        "lr", "epochs", "E′ = E·min(√(η/η′), 2), where the rate falls at the same batch",
+        "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.epochs,
     ),
     Coupling(
-        "lr",
-        "max_norm",
+        "lr", "steps", "T′ = T·min(√(η/η′), 2), where the rate falls at the same batch and no epochs are set",
+        "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.steps,
+    ),
+    Coupling(
+        "lr", "max_norm", "c′ = c·η/η′, where the rate rises; c′ = c·√(B/B′), where it rises with the batch",
         "A larger rate wants a smaller clip threshold: their product bounds the step.",
-        ("K25 (interdependencies §7)",),
-        _clip_with_rate,
+        ("K25 (interdependencies §7)",), rate.max_norm,
     ),
-)
-
-
-def followers(change: Change, run: Run) -> Iterator[Change]:
-    """Every change that `change` pulls along, each setting at most once, in the order of the graph."""
-    settled = {change.setting}
-    front = [change]
-    while front:
-        moved = front.pop(0)
-        ratio = _ratio(moved)
-        if ratio is None:
-            continue
-        for coupling in GRAPH:
-            if coupling.source != moved.setting:
-                continue
-            pulled = coupling.follow(ratio, run)
-            if pulled is not None and pulled.setting not in settled:
-                settled.add(pulled.setting)
-                front.append(_change(coupling, pulled, change.remedy))
-                yield front[-1]
-
-
-def _change(coupling: Coupling, pulled: Follower, leader: str) -> Change:
-    remedy = known_remedies()[pulled.remedy]
-    return Change(
-        remedy=remedy.id,
-        title=remedy.title,
-        setting=pulled.setting,
-        before=_plain(pulled.before),
-        after=_plain(pulled.after),
-        because=coupling.because,
-        sources=coupling.sources,
-        coupled_to=leader,
-        watch=remedy.watch,
-    )
-
-
-def _ratio(change: Change) -> float | None:
-    before, after = change.before, change.after
-    if isinstance(before, int | float) and isinstance(after, int | float) and before > 0 and after > 0:
-        return after / before
-    return None
-
-
-def _plain(value: float | None) -> float | int | None:
-    return int(value) if value is not None and value == int(value) else value
+    Coupling(
+        "lr", "momentum", "β′ = 1 − c·η′ with c = (1 − β)/η, under cyclic schedules",
+        "Momentum moves against the rate: low while steps are long, high while they are short.",
+        ("K27 (interdependencies §4)",), rate.momentum,
+    ),
+    Coupling(
+        "momentum", "lr", "η′ = η·(1 − β′)/(1 − β), for SGD",
+        "A step's whole length is η/(1 − β): more momentum wants a lower rate.", ("K27 (interdependencies §4)",),
+        rate.lr_for_momentum,
+    ),
+    Coupling(
+        "scheduler", "lr", "a cycle's peak is 3 times the rate without it (2 to 10 are usual)",
+        "OneCycle bears a higher peak than a rate that is held.", ("K32 (interdependencies §11)",), rate.peak,
+    ),
+    Coupling(
+        "scheduler", "momentum", "under a cycle: from 0.95 down to 0.85 while the rate rises, and back",
+        "Momentum moves against the rate in a cycle.", ("K27 (interdependencies §4)", "K32 (interdependencies §11)"),
+        rate.momentum_cycle,
+    ),
+    Coupling(
+        "optimizer", "lr", "SGD 0.01–0.1, Adam and its kin 1e-3, where the kind changes",
+        "Adaptive steps are scaled per parameter: rates of the two kinds lie decades apart.",
+        ("K11 (interdependencies §4, deep-dive §2)",), rate.for_optimizer,
+    ),
+    # --- the length
+    Coupling(
+        "epochs", "decay_steps", "T_max′ = T_max·E′/E", "A schedule ends with the training.",
+        ("K30 (stability-scaling §3)",), rate.decay_steps_for_epochs,
+    ),
+    Coupling(
+        "steps", "decay_steps", "T_max′ = T_max·T′/T", "A schedule ends with the training.",
+        ("K30 (stability-scaling §3)",), rate.decay_steps_for_steps,
+    ),
+    Coupling(
+        "epochs", "early_stopping", "E′ > 2·E: keep the checkpoint of the best validation loss",
+        "The longer the training, the more it may memorise.", ("K49 (deep-dive §4, §7)", "K51 (deep-dive §4)"),
+        generalisation.early_stopping_for_epochs,
+    ),
+    Coupling(
+        "steps", "early_stopping", "T′ > 2·T: keep the checkpoint of the best validation loss",
+        "The longer the training, the more it may memorise.", ("K49 (deep-dive §4, §7)", "K51 (deep-dive §4)"),
+        generalisation.early_stopping_for_steps,
+    ),
+    # --- what regularises
+    Coupling(
+        "augmentation", "dropout", "strong augmentation: p′ = 0.6·p (30–50 % less)",
+        "Strong augmentation regularises by itself.", ("K47 (interdependencies §8)",),
+        generalisation.dropout_for_augmentation,
+    ),
+    Coupling(
+        "augmentation", "weight_decay", "strong augmentation: λ′ = 0.6·λ (30–50 % less)",
+        "Strong augmentation regularises by itself.", ("K47 (interdependencies §8)",),
+        generalisation.weight_decay_for_augmentation,
+    ),
+    Coupling(
+        "augmentation", "epochs", "strong augmentation: E′ = 1.75·E (1.5–2 times)",
+        "Varied samples take longer to learn.", ("K47 (interdependencies §8)",),
+        generalisation.epochs_for_augmentation,
+    ),
+    Coupling(
+        "normalization", "dropout", "BatchNorm added: p′ = 0.6·p (30–50 % less)",
+        "The noise of BatchNorm's statistics stands for some of dropout's.", ("K46 (interdependencies §2)",),
+        generalisation.dropout_for_batchnorm,
+    ),
+    Coupling(
+        "label_smoothing", "dropout", "ε raised: p′ = 0.9·p (a little less)",
+        "Smoothed labels regularise too.", ("K48 (interdependencies §10)",), generalisation.dropout_for_smoothing,
+    ),
+    Coupling(
+        "label_smoothing", "weight_decay", "ε raised: λ′ = 0.9·λ (a little less)",
+        "Smoothed labels regularise too.", ("K48 (interdependencies §10)",), generalisation.weight_decay_for_smoothing,
+    ),
+    Coupling(
+        "label_smoothing", "temperature", "ε ≥ 0.1: T fitted anew on validation logits; it comes out lower",
+        "Logits of a model trained on smoothed labels lie closer together.",
+        ("K48 (interdependencies §10)", "K54 (interdependencies §10)"), generalisation.temperature,
+    ),
+    # --- capacity and architecture
+    Coupling(
+        "width", "dropout", "p′ = p + 0.1·log2(w′/w)",
+        "More capacity wants stronger regularisation, less a weaker one.",
+        ("K44 (interdependencies §2, deep-dive §7)",), capacity.dropout_for_width,
+    ),
+    Coupling(
+        "depth", "dropout", "p′ = p + 0.1·log2(L′/L)",
+        "More capacity wants stronger regularisation, less a weaker one.",
+        ("K44 (interdependencies §2, deep-dive §7)",), capacity.dropout_for_depth,
+    ),
+    Coupling(
+        "width", "weight_decay", "λ′ = λ·w′/w, where no dropout is set",
+        "More capacity wants stronger regularisation, less a weaker one.",
+        ("K44 (interdependencies §2, deep-dive §7)",), capacity.weight_decay_for_width,
+    ),
+    Coupling(
+        "depth", "weight_decay", "λ′ = λ·L′/L, where no dropout is set",
+        "More capacity wants stronger regularisation, less a weaker one.",
+        ("K44 (interdependencies §2, deep-dive §7)",), capacity.weight_decay_for_depth,
+    ),
+    Coupling(
+        "width", "lr", "Adam and its kin: η′ = η·w/w′ for hidden layers (μP)",
+        "Across model sizes settings follow scaling rules: wider layers add up more of the same update.",
+        ("K69 (stability-scaling §7, §8)",), capacity.lr_for_width,
+    ),
+    Coupling(
+        "depth", "batch_size", "B′ = the power of two at or below B·L/L′, where the net gets deeper",
+        "Activations of more layers take memory from the batch.", ("K65 (deep-dive §7)",), capacity.batch_for_depth,
+    ),
+    Coupling(
+        "depth", "accumulation_steps", "n′ = n·B/B′: the step sees as many samples as before",
+        "What the batch loses is accumulated.", ("K65 (deep-dive §7)", _AS_A_BATCH), capacity.accumulation_for_depth,
+    ),
+    Coupling(
+        "depth", "normalization", "L′ ≥ 6 without normalisation: BatchNorm for B ≥ 16, else LayerNorm",
+        "Depth needs normalisation.", ("K63 (interdependencies §5)", "K64 (interdependencies §5)"),
+        capacity.normalization_for_depth,
+    ),
+    Coupling(
+        "activation", "initialization", "sigmoid, tanh: Glorot; ReLU and its kin: He",
+        "Each activation keeps the signal's variance under its own initialisation.",
+        ("K60 (interdependencies §3)",), capacity.initialization_for_activation,
+    ),
+    Coupling(
+        "normalization", "initialization", "normalisation removed: Glorot or He, after the activation",
+        "Without normalisation nothing mends a wrong scale of the weights.", ("K60 (interdependencies §3)",),
+        capacity.initialization_without_normalization,
+    ),
+    *(
+        Coupling(
+            "model", target, "another backbone: every tuned setting starts again",
+            "Another model has another loss surface.", ("K67 (tune-like-a-champ “Model Architecture”)",), anew,
+        )
+        for target, anew in capacity.ANEW.items()
+    ),
+)  # fmt: skip

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from diagnose.causes import known_causes
 from diagnose.diagnosis import Cause, Change, HeldBack, Prescription, Stage
-from diagnose.findings import Finding
-from diagnose.prescriptions.couplings import followers
+from diagnose.findings import Finding, Severity
 from diagnose.prescriptions.doses import dose_of
+from diagnose.prescriptions.following import followers
 from diagnose.prescriptions.remedies import known_remedies
+from diagnose.prescriptions.settings import Settings, settings_of
 from diagnose.run import Run
 
-STAGES: tuple[Stage, ...] = ("stability", "generalisation", "refinement", "architecture")  # K80
+STAGES: Final[tuple[Stage, ...]] = ("stability", "generalisation", "refinement", "architecture")  # K80
 LIKELY = 0.1  # causes under this share decide nothing
 MOST_MOVES = 2  # K81: change one or two things at a time
 SECOND_CAUSE = 0.2  # a second move needs a cause at least this likely
+UNSTEADY: Final = frozenset({
+    "nan_loss", "divergence", "oscillation", "loss_spikes", "late_instability", "unstable_curvature", "huge_updates",
+    "exploding_gradients", "exploding_activations",
+})  # fmt: skip
 
 
 def plan(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Prescription:
@@ -31,6 +38,7 @@ def plan(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Pres
 
 def _moves(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Iterator[Change]:
     """One move per cause: its first remedy that applies, and all that follows from it."""
+    settings = replace(settings_of(run), unsteady=_unsteady(findings))
     settled: set[str] = set()
     moves = 0
     for rank, cause in enumerate(causes):
@@ -40,11 +48,20 @@ def _moves(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> It
             change = _change(remedy, findings, run)
             if change is None or change.setting in settled:
                 continue
-            move = [change, *(f for f in followers(change, run) if f.setting not in settled)]
+            move = [change, *(f for f in _following(change, settings) if f.setting not in settled)]
             settled |= {part.setting for part in move}
             moves += 1
             yield from move
             break
+
+
+def _following(change: Change, settings: Settings) -> Iterator[Change]:
+    """What the change pulls, seen from the value that it starts from."""
+    return followers([change], settings.with_(change.setting, change.before) if change.before else settings)
+
+
+def _unsteady(findings: Sequence[Finding]) -> bool:
+    return any(finding.id in UNSTEADY and finding.severity is not Severity.INFO for finding in findings)
 
 
 def _change(remedy: str, findings: Sequence[Finding], run: Run) -> Change | None:
@@ -53,8 +70,9 @@ def _change(remedy: str, findings: Sequence[Finding], run: Run) -> Change | None
         return None
     known = known_remedies()[remedy]
     return Change(
-        remedy, known.title, dose.setting, dose.before, dose.after, dose.because, known.sources, watch=known.watch
-    )
+        remedy, known.title, dose.setting, dose.before, dose.after, dose.because, known.sources,
+        watch=known.watch, refuted_by=known.refuted_by,
+    )  # fmt: skip
 
 
 def _held_back(causes: Sequence[Cause], stage: Stage, changes: Sequence[Change]) -> Iterator[HeldBack]:

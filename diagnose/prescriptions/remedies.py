@@ -11,7 +11,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Remedy:
-    """One kind of action, what to watch after it, and where it is told.
+    """One kind of action, what to watch after it, what would refute it, and where it is told.
 
     `setting`, `after` and `because` hold in words what doses.py gives in numbers for the others.
     """
@@ -19,6 +19,7 @@ class Remedy:
     id: str
     title: str
     watch: str
+    refuted_by: str
     sources: tuple[str, ...]
     setting: str = ""
     after: str = ""

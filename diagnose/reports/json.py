@@ -86,6 +86,7 @@ def _change(change: Change) -> dict[str, Any]:
         "sources": list(change.sources),
         "coupled_to": change.coupled_to,
         "watch": change.watch,
+        "refuted_by": change.refuted_by,
     }
 
 

@@ -74,5 +74,6 @@ def _moves(diagnosis: Diagnosis) -> Iterator[str]:
 def _change(change: Change) -> str:
     values = f"{escaped(change.setting)}: {escaped(shown(change.before))} → {escaped(shown(change.after))}"
     watch = f" Watch: {escaped(change.watch)}" if change.watch else ""
+    refuted = f" Wrong if: {escaped(change.refuted_by)}" if change.refuted_by and not change.coupled_to else ""
     sources = f" *({escaped('; '.join(change.sources))})*" if change.sources else ""
-    return f"**{escaped(change.title)}** ({values}). {escaped(change.because)}{watch}{sources}"
+    return f"**{escaped(change.title)}** ({values}). {escaped(change.because)}{watch}{refuted}{sources}"

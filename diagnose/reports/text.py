@@ -97,8 +97,9 @@ def _change(lead: str, change: Change) -> RenderableType:
     )
     sources = f" [{'; '.join(change.sources)}]" if change.sources else ""
     reason = Text(f"{change.because}{sources}", style="dim")
-    watch = Text(f"Watch: {change.watch}", style="dim")
-    return Group(head, *(_indented(line, 3) for line in ((reason, watch) if change.watch else (reason,))))
+    told = [f"Watch: {change.watch}"] if change.watch else []
+    told += [f"Wrong if: {change.refuted_by}"] if change.refuted_by and change.coupled_to is None else []
+    return Group(head, *(_indented(line, 3) for line in (reason, *(Text(line, style="dim") for line in told))))
 
 
 def _asides(diagnosis: Diagnosis) -> Iterator[RenderableType]:

@@ -26,7 +26,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from diagnose import curves, layers
-from diagnose.batch import effective_batch, jumps, late_update_ratio
+from diagnose.batch import jumps, late_update_ratio
+from diagnose.facts import effective_batch_size
 from diagnose.findings import Finding, Severity
 from diagnose.initialization import freshly_drawn
 from diagnose.progress import NOISE_FACTOR, fall
@@ -67,7 +68,7 @@ def find(run: Run) -> Iterator[Finding]:
 
 def _noise(run: Run) -> tuple[tuple[int, int], dict[str, float | str], str] | None:
     """Window, evidence and a phrase where the gradient is mostly noise."""
-    scale, batch = run.scalar(NOISE_SCALE), effective_batch(run)
+    scale, batch = run.scalar(NOISE_SCALE), effective_batch_size(run.setup)
     if scale is not None and batch is not None and len(scale.finite) >= layers.MIN_SAMPLES:
         level = float(np.median(scale.finite.values))
         if level < TIMES_BATCH * batch:

@@ -34,7 +34,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from diagnose import batch, curves, epochs
+from diagnose import batch, curves, epochs, facts
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series, Values
 from diagnose.schedules import rate_falls, rate_rises
@@ -195,7 +195,7 @@ def _by_the_epoch(run: Run, loss: Series, fall: float) -> Finding | None:
 
 def _by_jumps(run: Run, loss: Series, fall: float) -> Finding | None:
     jumps, ratio = batch.jumps(run), batch.late_update_ratio(run)
-    size, noise, lr = batch.effective_batch(run), batch.noise_over_batch(run), run.scalar(LR)
+    size, noise, lr = facts.effective_batch_size(run.setup), batch.noise_over_batch(run), run.scalar(LR)
     if jumps is None or ratio is None or lr is None or not jumps.last or jumps.size < JUMP * fall:
         return None
     if ratio < VIOLENT * USUAL_RATIO:

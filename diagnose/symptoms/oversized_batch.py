@@ -34,7 +34,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from diagnose import curves
-from diagnose.batch import effective_batch
+from diagnose.facts import effective_batch_size
 from diagnose.findings import Finding, Severity
 from diagnose.progress import start, still_falls
 from diagnose.run import Run, Series
@@ -55,7 +55,7 @@ NOTHING_LEFT = 0.01  # of the first loss: what is lower has been learnt
 
 def find(run: Run) -> Iterator[Finding]:
     """Yield at most one finding, its window from the first to the last estimate that is far below the batch."""
-    batch, samples = effective_batch(run), run.setup.config_number("dataset_size")
+    batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
     if batch is None or batch <= USUAL_BATCH:
         return
     if samples is not None and batch >= samples > 0:

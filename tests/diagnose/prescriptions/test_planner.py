@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,10 +13,13 @@ import diagnose
 from diagnose import setup_rules, symptoms
 from diagnose.causes import known_causes
 from diagnose.diagnosis import Cause, Change
-from diagnose.prescriptions.couplings import GRAPH, MOST_EPOCHS, followers
-from diagnose.prescriptions.doses import _DOSES
+from diagnose.prescriptions.couplings import GRAPH
+from diagnose.prescriptions.doses import DOSES
+from diagnose.prescriptions.following import followers
 from diagnose.prescriptions.planner import STAGES, plan
 from diagnose.prescriptions.remedies import known_remedies
+from diagnose.prescriptions.scaling import MOST_EPOCHS
+from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run, Series, Setup
 
 
@@ -27,7 +32,7 @@ def test_a_cause_names_only_remedies_that_exist_and_have_numbers_or_words():
     named = {remedy for cause in known_causes().values() for remedy in cause.remedies}
     assert named <= set(known_remedies())
     worded = {remedy.id for remedy in known_remedies().values() if remedy.setting and remedy.after and remedy.because}
-    assert named <= set(_DOSES) | worded and not worded & set(_DOSES)
+    assert named <= set(DOSES) | worded and not worded & set(DOSES)
 
 
 def test_every_cause_and_remedy_is_sourced_and_staged():
@@ -65,7 +70,11 @@ def test_an_overfitting_run_is_told_its_best_epoch(demo_runs):
 
 def test_a_vanishing_run_is_told_to_change_what_carries_the_signal(demo_runs):
     changes = {c.setting: (c.before, c.after) for c in diagnose.examine(demo_runs["vanishing"]).prescription.changes}
-    assert changes == {"activation": ("Sigmoid", "ReLU"), "normalization": ("none", "LayerNorm")}
+    assert changes == {
+        "activation": ("Sigmoid", "ReLU"),
+        "initialization": (None, "He"),
+        "normalization": ("none", "LayerNorm"),
+    }
 
 
 def test_a_healthy_run_is_told_nothing(demo_runs):
@@ -95,41 +104,46 @@ def test_numbers_that_the_log_does_not_hold_are_not_invented():
     assert change.before is None and change.after == "a tenth of it"
 
 
-def run_with(lr, steps=1000, **config):
+def settings_with(lr, steps=1000, *, unsteady=True, **config):
     rates = np.full(steps, lr) if np.isscalar(lr) else np.asarray(lr, float)
-    return Run(
-        "r", Setup(config=config), {"lr/group0": Series(np.arange(1, len(rates) + 1), rates, np.zeros(len(rates)))}
-    )
+    logged = Series(np.arange(1, len(rates) + 1), rates, np.zeros(len(rates)))
+    return replace(settings_of(Run("r", Setup(config=config), {"lr/group0": logged})), unsteady=unsteady)
+
+
+def pulled(change, settings):
+    return list(followers([change], settings))
 
 
 def change_of(setting, before, after):
-    return Change("some_remedy", "", setting, before, after, "", ())
+    return Change("lower_lr", "", setting, before, after, "", ())
 
 
 def test_a_warmup_that_is_long_enough_stays():
     warmed = np.concatenate([np.linspace(0.01, 1, 100), np.ones(900)])
-    assert [c.setting for c in followers(change_of("lr", 1.0, 0.1), run_with(warmed, epochs=10))] == ["epochs"]
+    assert [c.setting for c in pulled(change_of("lr", 1.0, 0.1), settings_with(warmed, epochs=10))] == ["epochs"]
 
 
 def test_a_short_warmup_is_lengthened_and_not_added():
     warmed = np.concatenate([np.linspace(0.01, 1, 20), np.ones(980)])
-    (warmup,) = [c for c in followers(change_of("lr", 1.0, 0.1), run_with(warmed)) if c.setting == "warmup_steps"]
+    (warmup,) = [c for c in pulled(change_of("lr", 1.0, 0.1), settings_with(warmed)) if c.setting == "warmup_steps"]
     assert (warmup.remedy, warmup.before, warmup.after) == ("lengthen_warmup", 20, 50)
 
 
 def test_a_raised_rate_pulls_the_clip_threshold_down():
-    (clip,) = followers(change_of("lr", 0.01, 0.03), run_with(0.01, max_norm=3.0))
+    (clip,) = (
+        c
+        for c in pulled(change_of("lr", 0.01, 0.03), settings_with(0.01, unsteady=False, max_norm=3.0))
+        if c.setting == "max_norm"
+    )
     assert (clip.setting, clip.before, clip.after) == ("max_norm", 3.0, 1.0)
 
 
 @given(before=st.floats(1e-8, 1e3), ratio=st.floats(1e-6, 1e6), epochs=st.integers(1, 1000), steps=st.integers(2, 5000))
 def test_couplings_settle_stay_in_bounds_and_move_each_setting_once(before, ratio, epochs, steps):
-    pulled = list(
-        followers(change_of("lr", before, before * ratio), run_with(before, steps, epochs=epochs, max_norm=1.0))
-    )
-    settings = [c.setting for c in pulled]
+    moved = pulled(change_of("lr", before, before * ratio), settings_with(before, steps, epochs=epochs, max_norm=1.0))
+    settings = [c.setting for c in moved]
     assert len(settings) == len(set(settings)) and "lr" not in settings
-    for change in pulled:
+    for change in moved:
         if change.setting == "epochs":
             assert epochs <= change.after <= MOST_EPOCHS * epochs + 1
-        assert change.coupled_to == "some_remedy"
+        assert change.coupled_to == "lower_lr"

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from diagnose.batch import effective_batch
+from diagnose.facts import effective_batch_size
 from diagnose.run import Run
 from diagnose.signals import NOISE_SCALE
 
@@ -17,7 +17,7 @@ SMALLEST: Final = 32  # K13: the smallest of the usual starts
 
 def enlarged(run: Run) -> int | None:
     """The power of two nearest to the noise scale, at most four times the batch; None where it is not known."""
-    batch = effective_batch(run)
+    batch = effective_batch_size(run.setup)
     if batch is None:
         return None
     noise = _noise_scale(run) or np.inf
@@ -26,7 +26,7 @@ def enlarged(run: Run) -> int | None:
 
 def shrunk(run: Run) -> int | None:
     """The power of two nearest to the noise scale, at least a quarter of the batch and 32; None where none is less."""
-    batch, noise = effective_batch(run), _noise_scale(run)
+    batch, noise = effective_batch_size(run.setup), _noise_scale(run)
     if batch is None or batch <= SMALLEST:
         return None
     after = _power_of_two(max(noise or 0.0, batch / MOST_AT_ONCE, SMALLEST))

@@ -1,0 +1,118 @@
+"""How length, regularisation, batch and capacity move, so that the model fits and generalises."""
+
+from __future__ import annotations
+
+from diagnose import facts
+from diagnose.prescriptions.dose import Dose, Found, rounded, whole
+from diagnose.prescriptions.doses.batch import enlarged, shrunk
+from diagnose.run import Run
+
+USUAL_DECAY = 1e-4  # K50: 1e-3, 1e-4, 1e-5 are the usual starts
+LARGEST_USUAL_DECAY = 1e-3  # K50
+DECAY_STEP = 10.0  # K50: the usual starts lie a factor of ten apart
+STRONG_DECAY = 1e-2  # above this one of K50's starts times ten: a search, not a step
+USUAL_ADAMW_DECAY = 1e-2  # torch's own: decoupled decay is multiplied by the rate
+DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.5
+MILD_DROPOUT = 0.2
+
+
+def early_stop(run: Run, found: Found) -> Dose | None:
+    """At the step of the best validation loss."""
+    overfitting = found.get("overfitting")
+    if overfitting is None:
+        return None
+    best, last = overfitting.window
+    epochs = run.setup.config_number("epochs")
+    because = f"The validation loss was best at step {best} of {last}."
+    if epochs and run.length:
+        at = epochs * (best - run.start) / run.length
+        return Dose("epochs", whole(epochs), max(1, round(at)) if epochs >= 1 else rounded(at), because)
+    return Dose("steps", run.length, best - run.start, because)
+
+
+def train_longer(run: Run, _: Found) -> Dose:
+    """Twice as long."""
+    epochs = run.setup.config_number("epochs")
+    setting, before = ("epochs", epochs) if epochs else ("steps", float(run.length))
+    return Dose(setting, whole(before), whole(2 * before), "The loss was still falling when the run ended.")
+
+
+def increase_weight_decay(run: Run, _: Found) -> Dose | None:
+    """One usual start up."""
+    decay = facts.weight_decay(run.setup)
+    if decay is None:
+        return Dose("weight_decay", None, USUAL_DECAY, "The usual starts are 1e-3, 1e-4 and 1e-5.")
+    if decay >= STRONG_DECAY:
+        return None
+    after = max(DECAY_STEP * decay, USUAL_DECAY)
+    return Dose("weight_decay", decay, rounded(after), "Usual starts lie a factor of ten apart: one step up.")
+
+
+def decrease_weight_decay(run: Run, found: Found) -> Dose | None:
+    """To the largest usual start where it lies decades above, else one start down."""
+    decay = facts.weight_decay(run.setup)
+    if not decay:
+        return None
+    usual = USUAL_ADAMW_DECAY if facts.has_decoupled_decay(run.setup) else LARGEST_USUAL_DECAY
+    if decay > DECAY_STEP * usual:
+        return Dose("weight_decay", decay, usual, f"It lies decades above the usual starts: {usual:g} is the largest.")
+    if "weight_decay_outside_usual_starts" not in found and facts.dropout(run.setup):
+        return None  # dropout is what is unusual here
+    return Dose("weight_decay", decay, rounded(decay / DECAY_STEP), "Usual starts lie a factor of ten apart.")
+
+
+def increase_dropout(run: Run, _: Found) -> Dose | None:
+    """A tenth more, up to one half."""
+    dropout = facts.dropout(run.setup)
+    because = "Units that may be missing cannot be relied on alone."
+    if dropout is None:
+        return Dose("dropout", None, MILD_DROPOUT, because)
+    if dropout >= MOST_DROPOUT:
+        return None
+    return Dose("dropout", dropout, rounded(dropout + DROPOUT_STEP), because)
+
+
+def decrease_dropout(run: Run, _: Found) -> Dose | None:
+    """To a mild rate where it is heavy, else half of it."""
+    dropout = facts.dropout(run.setup)
+    if not dropout:
+        return None
+    after = MILD_DROPOUT if dropout > MOST_DROPOUT else rounded(dropout / 2)
+    return Dose("dropout", dropout, after, "The model cannot fit even what it is shown.")
+
+
+def more_data(run: Run, _: Found) -> Dose:
+    """As much as there is."""
+    samples = run.setup.config_number("dataset_size")
+    because = "Data usually gives more than any setting."
+    return Dose("dataset_size", whole(samples) if samples else None, "as many more as can be had", because)
+
+
+def augment(run: Run, _: Found) -> Dose | None:
+    """Mildly."""
+    if run.setup.config.get("augmentation"):
+        return None
+    return Dose("augmentation", "none", "mild", "Varied samples cannot be memorised one by one.")
+
+
+def enlarge_batch(run: Run, _: Found) -> Dose:
+    """Towards the noise scale."""
+    batch = facts.effective_batch_size(run.setup)
+    because = "Noise in the gradient falls with the root of the batch; beyond the noise scale more samples tell little."
+    return Dose("batch_size", batch and whole(batch), enlarged(run) or "four times as many samples", because)
+
+
+def shrink_batch(run: Run, _: Found) -> Dose | None:
+    """Towards the noise scale."""
+    after = shrunk(run)
+    if after is None:
+        return None
+    because = "A batch of the noise scale takes twice the fewest steps and twice the fewest samples: the middle."
+    return Dose("batch_size", whole(facts.effective_batch_size(run.setup) or 0), after, because)
+
+
+def enlarge_model(run: Run, _: Found) -> Dose:
+    """Twice as wide, or as the narrow layer asks for."""
+    width = run.setup.config_number("width")
+    because = "Both losses are level and close together: there is room for capacity."
+    return Dose("width", width and whole(width), whole(2 * width) if width else "twice as much", because)

@@ -1,0 +1,1 @@
+"""What follows from a change, by what has changed: samples of a step, rate and length, regularisers, capacity."""

@@ -1,0 +1,103 @@
+"""The formulas by which one hyperparameter follows another, as plain functions of numbers."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Final
+
+LINEAR_UP_TO: Final = 8192  # samples, K08 (interdependencies §1)
+LARGE_BATCH: Final = 1024  # samples: above it warmup is measured in epochs, K22 (interdependencies §6)
+WARMUP_EPOCHS: Final = (5, 10)  # for large batches, K22; the upper end beyond LINEAR_UP_TO
+WARMUP_SHARE: Final = 0.05  # of the steps: what is common where no document gives a number (K21)
+LEAST_WARMUP: Final = 10  # steps
+LESS_REGULARIZATION: Final = 0.6  # K46, K47: cut by 30 to 50 %; the middle
+LITTLE_LESS: Final = 0.9  # K48 says “a little”: a tenth
+LONGER_UNDER_AUGMENTATION: Final = 1.75  # K47: 1.5 to 2 times; the middle
+MOST_EPOCHS: Final = 2.0  # times as long at the most in one move: more is a decision about money, not a coupling
+MOST_MOMENTUM: Final = 0.99
+
+
+def noise_scale(lr: float, batch: float, dataset_size: float) -> float:
+    """S ∝ η (N − B) / B, the scale of SGD's noise near a basin (K09, stability-scaling §1)."""
+    return lr * (dataset_size - batch) / batch
+
+
+def lr_for_batch(lr: float, batch: float, new_batch: float, *, dataset_size: float | None = None) -> float:
+    """SGD's rate for another batch: η ∝ B up to 8192 samples and η ∝ √B beyond (K07, K08).
+
+    Where the batches are no small part of the `dataset_size` samples and yet under half of them, the rate keeps
+    S = η (N − B) / B instead (K09), which for B ≪ N is the same.
+    """
+    if dataset_size and max(batch, new_batch) <= min(dataset_size / 2, LINEAR_UP_TO):
+        return lr * noise_scale(1.0, batch, dataset_size) / noise_scale(1.0, new_batch, dataset_size)
+    linear = min(new_batch, LINEAR_UP_TO) / min(batch, LINEAR_UP_TO)
+    root = sqrt(max(new_batch, LINEAR_UP_TO) / max(batch, LINEAR_UP_TO))
+    return lr * linear * root
+
+
+def adaptive_lr_for_batch(lr: float, batch: float, new_batch: float) -> float:
+    """The rate of Adam and its kin for another batch: η ∝ √B (K10 allows both; Malladi et al. 2022 derive the root)."""
+    return lr * sqrt(new_batch / batch)
+
+
+def warmup_for_batch(batch: float, steps_per_epoch: float) -> float:
+    """Steps of warmup that a large batch asks for: 5 epochs above 1024 samples, 10 beyond 8192; else 0 (K22, K24)."""
+    if batch <= LARGE_BATCH:
+        return 0.0
+    return WARMUP_EPOCHS[batch > LINEAR_UP_TO] * steps_per_epoch
+
+
+def usual_warmup(steps: float) -> float:
+    """Steps of warmup for a training of `steps`: a twentieth, and ten at least."""
+    return max(float(LEAST_WARMUP), WARMUP_SHARE * steps)
+
+
+def weight_decay_for(decay: float, *, rate_ratio: float, batch_ratio: float) -> float:
+    """The decay that forgets a weight over as many samples as before: λ ∝ B / η.
+
+    A step takes the share η·λ from each weight, an epoch N/B times that (Wang & Aitchison 2024; K10 asks for λ to
+    follow the batch). With the linear rule for η, λ stays as it is.
+    """
+    return decay * batch_ratio / rate_ratio
+
+
+def momentum_for(momentum: float, lr: float, new_lr: float) -> float:
+    """β_t ≈ 1 − c·η_t with c from the present pair (K27, interdependencies §4), between 0 and 0.99."""
+    return min(max(1 - (1 - momentum) * new_lr / lr, 0.0), MOST_MOMENTUM)
+
+
+def lr_for_momentum(lr: float, momentum: float, new_momentum: float) -> float:
+    """The rate that keeps β ≈ 1 − c·η for another momentum, and so the length η / (1 − β) of a long step (K27)."""
+    return lr * (1 - new_momentum) / (1 - momentum)
+
+
+def longer_training(ratio: float) -> float:
+    """How many times as long, for `ratio` < 1 of the old rate: the root of 1/ratio, at most twice.
+
+    The time to a given loss grows as 1/η where the old rate was stable; where it was not, a part of it never was
+    progress. The documents give the direction alone (K49); the root is half of the way in the logarithm.
+    """
+    return min(ratio**-0.5, MOST_EPOCHS) if ratio < 1 else 1.0
+
+
+def clip_for_lr(max_norm: float, ratio: float) -> float:
+    """Clip threshold ∝ 1/η where the rate rises: their product bounds a step (K25, interdependencies §7)."""
+    return max_norm / max(ratio, 1.0)
+
+
+def clip_for_batch(max_norm: float, ratio: float) -> float:
+    """Clip threshold ∝ 1/√B where the rate rises with the batch: the noise in the gradient's norm falls like that.
+
+    So the threshold clips as many steps as before, and falls as the rate rises (K25).
+    """
+    return max_norm / sqrt(max(ratio, 1.0))
+
+
+def ema_window(decay: float) -> float:
+    """Steps that an average of weights θ̄ = βθ̄ + (1 − β)θ looks back on: 1 / (1 − β) (K34, stability-scaling §5)."""
+    return 1 / (1 - decay)
+
+
+def power_of_two_below(size: float) -> float:
+    """The largest power of two that is at most `size`, 1 at least."""
+    return float(2 ** max(int(size).bit_length() - 1, 0))
