@@ -11,6 +11,7 @@ from diagnose.signals import TRAIN_LOSS
 
 SAME = 0.5  # rank correlation from epoch to epoch; shuffled data have 0 ± 1/√n
 ERRORS = 5.0  # of these standard errors 1/√n: for short runs
+BEYOND_TREND = 0.2  # above the correlation half an epoch away, where a trend that was not removed has more, not less
 SHORTEST = 4  # values of an epoch
 FEWEST = 3  # epochs
 LONGEST_LOOK = 100_000  # values, the last ones
@@ -40,7 +41,7 @@ def repeats(run: Run) -> bool:
     if loss is None or epoch is None:
         return False
     beside = beside_trend(loss)
-    least = max(SAME, ERRORS / len(beside) ** 0.5)
+    least = max(SAME, ERRORS / len(beside) ** 0.5, _rank_correlation(beside, int(epoch / 2)) + BEYOND_TREND)
     # A last batch that is not full may be dropped or not.
     return any(_rank_correlation(beside, lag) > least for lag in {int(epoch), int(-(-epoch // 1))})
 

@@ -66,7 +66,8 @@ def _known(layer: Layer) -> bool:
 
 
 def _fresh(layer: Layer) -> bool:
-    weights = layer.init["fan_in"] * layer.init["fan_out"]
+    weights = layer.init["fan_in"] * layer.init["fan_out"]  # of a convolution, more than there are
+    weights = min(weights, layer.parameters) if layer.parameters > 0 else weights
     tolerance = max(LEAST_TOLERANCE, TOLERANCE / sqrt(2 * weights))
     return any(abs(layer.init["weight_std"] / usual - 1) <= tolerance for usual in _usual(layer))
 

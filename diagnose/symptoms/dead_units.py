@@ -55,7 +55,7 @@ def find(run: Run) -> Iterator[Finding]:
     if dead:
         yield _all_dead(run, signal, zeros[:, dead], tuple(names[place] for place in dead))
         return
-    at, share = _jumps(zeros)
+    at, share = _jumps(zeros, fresh=run.start == 0)
     died = np.flatnonzero(share >= DIED)
     if len(died):
         worst = died[np.argmax(share[died])]
@@ -117,11 +117,15 @@ def _half_dead(run: Run, signal: layers.Sampled, at: int, share: float, names: t
     )
 
 
-def _jumps(zeros: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _jumps(zeros: NDArray[np.float64], *, fresh: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """For each layer the first sample after its greatest lasting jump, and the share of units that it took.
 
-    With a share s of zeros before and z after, d = (z − s) / (1 − s) of the units have died.
+    With a share s of zeros before and z after, d = (z − s) / (1 − s) of the units have died. Where the weights are
+    `fresh` at the first sample, its share is no matter of chance, and stands for a level of its own.
     """
+    if fresh:
+        told = _jumps(np.concatenate([np.repeat(zeros[:1], BESIDE - 1, axis=0), zeros]), fresh=False)
+        return np.maximum(told[0] - (BESIDE - 1), 0), told[1]
     rows, width = zeros.shape
     if rows < 3 * BESIDE:
         return np.zeros(width, int), np.zeros(width)

@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from diagnose.findings import Finding, Severity
 from diagnose.logs.names import is_training_loss
 from diagnose.nan_origin import Origin, origin_of, origin_on_ranks
-from diagnose.run import Run, Series
+from diagnose.run import Run, Series, Values
 from diagnose.signals import GRAD_NORM, LR, TRAIN_LOSS, rank_of_loss
 
 RECOVERED_VALUES = 3  # at the end of the curve, all finite again: what a NaN has reached never is
+GROWN = 10.0  # times its first value: what grows without bound passes there, noise does not
 
 
 class _First(NamedTuple):
@@ -127,7 +128,7 @@ def _finding(
         "first_step": step,
         "value": "NaN" if np.isnan(curve.values[first]) else "infinity",
         "nonfinite_values": int(bad.sum()),
-        **({"loss_before": float(before[-1])} if len(before) else {}),
+        **({"loss_before": float(before[-1]), "loss_had_grown": _grown(before)} if len(before) else {}),
         **dict(_last_finite(run, step)),
         **extra,
         **({"origin": origin.place, "origin_step": origin.step} if origin is not None else {}),
@@ -144,6 +145,11 @@ def _finding(
         evidence=evidence,
         layers=origin.layers if origin is not None else (),
     )
+
+
+def _grown(before: Values) -> str:
+    """Whether the loss was far above its first value when it broke: what grows without bound passes there."""
+    return "yes" if abs(before[-1]) > GROWN * abs(before[0]) else "no"
 
 
 def _named_sentence(first: _First, several: int) -> str:

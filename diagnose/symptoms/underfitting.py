@@ -3,7 +3,7 @@
 What it looks like   Two curves close together that flatten far above what the task allows.
 How it is told       The end is level: the last third of the training loss gains less than a fiftieth of the
                      fall; or the rate was decayed to a tenth or less by plan, and the second half gained less
-                     than a third of the fall, or one of (2) to (6) holds; or the loss ends at that of a guess;
+                     than a third of the fall, or one of (2) to (7) holds; or the loss ends at that of a guess;
                      or the rate went under a fiftieth of its peak within the first tenth of the run.
                      Validation is no further from training than a tenth of that fall. And the level is
                      known to be poor, by one of:
@@ -19,6 +19,7 @@ How it is told       The end is level: the last third of the training loss gains
                      (5) Every hidden layer began with all of its weights at 0, so that its units are alike.
                      (6) The updates add up to more than the weights' own norm, and yet the loss ends no lower
                      than it began.
+                     (7) Dropout of seven in ten units or more.
                      Elsewhere nothing tells a poor level from the best possible, and nothing is said.
 Why it matters       The model does not learn even what it is shown: more data or more steps will not help.
 Mistaken for         `no_learning` is at chance from the start; `undertrained` and `slow_descent` still fall;
@@ -43,6 +44,7 @@ from diagnose.chance import POOR, chance_loss, classes, skill
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series
 from diagnose.schedules import peak_lr, share_of_peak, warmup_steps
+from diagnose.setup_rules.regularization import HEAVY_DROPOUT
 from diagnose.signals import LAYER_GRAD_NORM, LR, PARAM_NORM, TRAIN_LOSS, VALIDATION_LOSS
 from diagnose.symptoms import divergence, no_learning, oscillation, slow_descent
 
@@ -180,6 +182,8 @@ def _held_down(run: Run, curve: curves.Curve, level: float) -> str | None:
         and _not_below_start(run, level)
     ):
         return NO_LOWER
+    if (facts.dropout(run.setup) or 0.0) >= HEAVY_DROPOUT:
+        return "dropout leaves fewer than three units in ten"
     return _narrow(run)
 
 

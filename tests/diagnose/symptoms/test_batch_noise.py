@@ -9,7 +9,7 @@ import torch
 import diagnose
 from diagnose import symptoms
 from diagnose.findings import Severity
-from diagnose.prescriptions.batch_doses import enlarged, shrunk
+from diagnose.prescriptions.doses.batch import enlarged, shrunk
 from diagnose.run import Layer, Run, Series, Setup
 from tests.diagnose.symptoms.trainings import digits, mlp, train
 
