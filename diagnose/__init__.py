@@ -14,6 +14,8 @@ from diagnose.examination import examine
 from diagnose.findings import Finding, Severity
 from diagnose.logs.discovery import find_runs
 from diagnose.logs.loading import load
+from diagnose.prescriptions.consequences import what_if
+from diagnose.prescriptions.treatment import Treatment, treat
 from diagnose.run import Run
 
 __version__ = "0.1.0"
@@ -29,10 +31,13 @@ __all__ = [
     "Run",
     "Severity",
     "TrainingHalted",
+    "Treatment",
     "attach",
     "examine",
     "find_runs",
     "load",
+    "treat",
+    "what_if",
 ]
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, canonical
 from diagnose.prescriptions.settings import Settings, from_config
 
 SAME = 0.01  # relative
+LENGTHS = {"steps": "epochs", "epochs": "steps"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def _place(
     after = change.after
     if change.setting == "warmup_steps" and isinstance(after, int | float) and "warmup_steps" not in places:
         return _warmup_elsewhere(float(after), places, settings)
-    if change.setting == "steps" and "steps" not in places and "epochs" in places:
-        return _scaled("epochs", places["epochs"], change, config)
+    other = LENGTHS.get(change.setting)
+    if other and change.setting not in places and other in places:  # the run tells its length in both, the config once
+        return _scaled(other, places[other], change, config)
     name = places.get(change.setting)
     if name is None:
         return None

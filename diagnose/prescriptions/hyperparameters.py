@@ -74,6 +74,7 @@ _ALL: Final = (
     Hyperparameter("augmentation", switched="augment", aliases=("augment", "data_augmentation")),
     Hyperparameter("model", switched="enlarge_model", aliases=("backbone", "arch", "architecture", "model_name")),
     Hyperparameter("loss_scaling", switched="loss_scaling", aliases=("grad_scaler", "amp_loss_scale")),
+    Hyperparameter("precision", switched="loss_scaling", aliases=("dtype", "amp_dtype", "mixed_precision")),
     Hyperparameter("early_stopping", switched="early_stop", aliases=("patience",)),
     Hyperparameter("shuffle", switched="shuffle_data"),
     Hyperparameter("inputs", switched="normalize_inputs", aliases=("normalize", "input_scaling", "standardize")),

@@ -37,8 +37,11 @@ def clip_gradients(run: Run, found: Found) -> Dose:
     return Dose("max_norm", present, rounded(limit), "Nine of ten gradient norms before the trouble were below this.")
 
 
-def loss_scaling(_: Run, __: Found) -> Dose:
-    """Dynamic."""
+def loss_scaling(run: Run, _: Found) -> Dose:
+    """Dynamic; where a scaler runs already and finds no scale, a type with float32's range."""
+    if run.setup.environment.get("grad_scaler"):
+        because = "No scale holds these gradients in float16; bfloat16 has float32's range, and needs none."
+        return Dose("precision", "float16", "bfloat16", because)
     because = "Small gradients vanish and large ones overflow in half precision; keep the weights in float32."
     return Dose("loss_scaling", None, "dynamic", because)
 
