@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from diagnose.diagnosis import Change
 from diagnose.logs.printable import printable
+from diagnose.prescriptions.treatment import Round, Treatment
 from diagnose.reports.headline import headline, verdict
 from diagnose.reports.markdown import escaped
 from diagnose.reports.numbers import shown
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
-from diagnose.prescriptions.treatment import Round, Treatment
 
 COMPARED = {
     "training loss": TRAIN_LOSS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from diagnose import facts
 from diagnose.prescriptions.dose import Dose, Found, rounded, whole
 from diagnose.prescriptions.doses.batch import enlarged, shrunk
+from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
 
 USUAL_DECAY = 1e-4  # K50: 1e-3, 1e-4, 1e-5 are the usual starts
@@ -14,6 +15,7 @@ STRONG_DECAY = 1e-2  # above this one of K50's starts times ten: a search, not a
 USUAL_ADAMW_DECAY = 1e-2  # torch's own: decoupled decay is multiplied by the rate
 DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.5
 MILD_DROPOUT = 0.2
+USUAL_WIDTHS = (64, 128, 256, 512, 1024)  # K68 (tune-like-a-champ “Fine-tuning Layer(s)”)
 
 
 def early_stop(run: Run, found: Found) -> Dose | None:
@@ -112,7 +114,10 @@ def shrink_batch(run: Run, _: Found) -> Dose | None:
 
 
 def enlarge_model(run: Run, _: Found) -> Dose:
-    """Twice as wide, or as the narrow layer asks for."""
-    width = run.setup.config_number("width")
+    """The next usual width that is twice as wide or more, of those that heads are tried with (K68)."""
+    width = settings_of(run).number("width")
     because = "Both losses are level and close together: there is room for capacity."
-    return Dose("width", width and whole(width), whole(2 * width) if width else "twice as much", because)
+    if not width:
+        return Dose("width", None, "twice as much", because)
+    after = next((usual for usual in USUAL_WIDTHS if usual >= 2 * width), 2 * width)
+    return Dose("width", whole(width), whole(after), because)

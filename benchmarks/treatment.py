@@ -1,0 +1,194 @@
+"""How many ill trainings the doctor cures alone: python benchmarks/treatment.py [--seeds 20 21] [--jobs 2] [-o out]
+
+Each kind of fault of the fixtures, in each task that has it, with seeds that no fixture has, is treated by
+`diagnose.treat` (at most three rounds). Cured is what ends healthy and reaches 95 % of the sound twin's validation
+metric (accuracy, or explained variance). Beside it: changing nothing, dividing the rate by 10 (up to three times,
+until healthy), and a random search of as many trials, whose best by validation counts. What lies in data or code counts
+as cured where the cause named first is the true one; the others cannot cure it.
+Results go line by line to DIRECTORY/treatment.jsonl, and what stands there is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+os.environ["DIAGNOSE_CACHE"] = "off"
+
+import tables
+from patients import IN_DATA_OR_CODE, KINDS, ON_SAME_DATA, Patient, metric
+from tables import percent
+
+import diagnose
+
+ROUNDS = 3
+REACHED = 0.95  # of the sound twin's metric
+WAYS = ("doctor", "nothing", "a tenth of the rate", "random search")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21])
+    parser.add_argument("--only", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), metavar="KIND")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--doctor-only", action="store_true", help="leave the others out")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out"), metavar="DIRECTORY")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    log = options.output / "treatment.jsonl"
+    known = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = {(one["kind"], one["task"], one["seed"]) for one in known}
+    patients = [Patient(kind, task, seed) for seed in options.seeds for kind in options.only for task in KINDS[kind].on]
+    todo = [p for p in patients if (p.kind, p.task, p.seed) not in done]
+    work = _doctor if options.doctor_only else _all_ways
+    with get_context("spawn").Pool(options.jobs) as pool, log.open("a") as lines:
+        for number, result in enumerate(pool.imap_unordered(work, todo), start=1):
+            lines.write(json.dumps(result) + "\n")
+            lines.flush()
+            known.append(result)
+            print(
+                f"[{number}/{len(todo)}] {result['kind']}-{result['task']}-{result['seed']}: {_told(result)}",
+                flush=True,
+            )
+    wanted = {(p.kind, p.task, p.seed) for p in patients}
+    results = [one for one in known if (one["kind"], one["task"], one["seed"]) in wanted]
+    text = "\n\n".join([in_all(results), by_kind(results)])
+    print(f"{tables.machine()}\n\n{text}")
+    tables.write(options.output, "treatment", text, {"results": results})
+
+
+def _all_ways(patient: Patient) -> dict[str, Any]:
+    result = _doctor(patient)
+    if not result["ill"] or patient.kind in IN_DATA_OR_CODE:
+        return result
+    wanted = result["wanted"]
+    with tempfile.TemporaryDirectory() as folder:
+        train = patient.trainer(Path(folder))
+        result["cured"] |= {
+            "a tenth of the rate": _lowering(patient, train, wanted),
+            "random search": _searching(patient, train, wanted, max(result["trainings"], 1)),
+        }
+    return result
+
+
+def _doctor(patient: Patient) -> dict[str, Any]:
+    """The treatment, and what it is measured against."""
+    with tempfile.TemporaryDirectory() as folder:
+        control = Patient(patient.kind, patient.task, patient.seed)
+        sound = Path(folder) / "sound"
+        _train_sound(control, sound)
+        in_settings = patient.kind not in IN_DATA_OR_CODE
+        treatment = diagnose.treat(
+            patient.trainer(Path(folder) / "treated"), patient.config(), ROUNDS if in_settings else 0,
+            on_round=lambda _: None,
+        )  # fmt: skip
+        first, best = treatment.rounds[0], treatment.best
+        own = patient.kind in ON_SAME_DATA
+        wanted = REACHED * metric(patient.task, first.diagnosis.run.path if own else sound, best=own)
+        reached = [metric(patient.task, one.diagnosis.run.path) for one in treatment.rounds]
+        causes = [cause.id for cause in first.diagnosis.causes]
+        named = causes[:1] == [patient.fault.cause]
+        ended = best.diagnosis.healthy and metric(patient.task, best.diagnosis.run.path) >= wanted
+        return {
+            "kind": patient.kind, "task": patient.task, "seed": patient.seed,
+            "ill": not in_settings or reached[0] < wanted or not first.diagnosis.healthy,
+            "found": not first.diagnosis.healthy, "causes": causes[:3], "named": named,
+            "trainings": len(treatment.rounds) - 1, "stopped": treatment.stopped, "wanted": wanted, "reached": reached,
+            "changes": [[f"{c.setting}: {c.before} -> {c.after}" for c in one.made] for one in treatment.rounds],
+            "left": [[f"{c.setting}: {c.after}" for c in one.left] for one in treatment.rounds],
+            "cured": {
+                "doctor": named if not in_settings else ended,
+                "nothing": in_settings and first.diagnosis.healthy and reached[0] >= wanted,
+            },
+        }  # fmt: skip
+
+
+def _train_sound(patient: Patient, run_dir: Path) -> None:
+    from training import train
+
+    train(patient.task, patient.sound, patient.seed, run_dir)
+
+
+def _lowering(patient: Patient, train: Callable[[dict[str, Any]], Path], wanted: float) -> bool:
+    config = patient.config()
+    for _ in range(ROUNDS):
+        config["lr"] /= 10
+        run_dir = train(config)
+        if diagnose.examine(run_dir).healthy:
+            return metric(patient.task, run_dir) >= wanted
+    return False
+
+
+def _searching(patient: Patient, train: Callable[[dict[str, Any]], Path], wanted: float, trials: int) -> bool:
+    draw = random.Random(patient.seed)
+    runs = [train({**patient.config(), **_drawn(draw, patient)}) for _ in range(trials)]
+    best = max(runs, key=lambda run_dir: metric(patient.task, run_dir))
+    return metric(patient.task, best) >= wanted and diagnose.examine(best).healthy
+
+
+def _drawn(draw: random.Random, patient: Patient) -> dict[str, Any]:
+    """One point of a space as a careful person would set it up without knowing what is wrong."""
+    steps = patient.config()["steps"]
+    return {
+        "lr": 10 ** draw.uniform(-5, 0), "weight_decay": 10 ** draw.uniform(-6, -1),
+        "batch_size": draw.choice([16, 32, 64, 128]), "dropout": draw.choice([None, 0.1, 0.3]),
+        "warmup_steps": draw.choice([0, steps // 20, steps // 10]), "max_norm": draw.choice([None, 1.0, 5.0]),
+        "scheduler": draw.choice(["constant", "cosine"]), "initialization": draw.choice([None, "He", "Glorot"]),
+        "width": draw.choice([16, 32, 64, 128]),
+    }  # fmt: skip
+
+
+def _told(result: dict[str, Any]) -> str:
+    if not result["ill"]:
+        return "not ill with this seed"
+    ways = ", ".join(way for way, cured in result["cured"].items() if cured) or "nobody"
+    return f"cured by {ways}"
+
+
+def in_all(results: list[dict[str, Any]]) -> str:
+    """The shares over all patients."""
+    ill = [one for one in results if one["ill"]]
+    settings = [one for one in ill if one["kind"] not in IN_DATA_OR_CODE]
+    named = [one for one in ill if KINDS[one["kind"]].cause]
+    rows = [[f"cured by {way}, of {len(ill)} ill trainings", _share(ill, way)] for way in WAYS]
+    rows += [[f"cured by {way}, of {len(settings)} with a wrong setting", _share(settings, way)] for way in WAYS]
+    rows += [["true cause named first", percent(sum(one["named"] for one in named) / len(named))]]
+    rows += [
+        ["trainings a treatment took, mean", f"{sum(o['trainings'] for o in settings) / max(len(settings), 1):.2f}"]
+    ]
+    return tables.markdown(["figure", "value"], rows)
+
+
+def by_kind(results: list[dict[str, Any]]) -> str:
+    """The same by kind of fault."""
+    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for one in results:
+        if one["ill"]:
+            kinds[one["kind"]].append(one)
+    return tables.markdown(["fault", "trainings", *WAYS, "cause named first"], _rows(kinds))
+
+
+def _rows(kinds: dict[str, list[dict[str, Any]]]) -> Iterator[list[object]]:
+    for kind, ill in sorted(kinds.items()):
+        ways = [_count(ill, way) if kind not in IN_DATA_OR_CODE or way == "doctor" else "–" for way in WAYS]
+        yield [kind, len(ill), *ways, sum(one["named"] for one in ill)]
+
+
+def _count(ill: list[dict[str, Any]], way: str) -> int:
+    return sum(bool(one["cured"].get(way)) for one in ill)
+
+
+def _share(ill: list[dict[str, Any]], way: str) -> str:
+    return percent(_count(ill, way) / len(ill)) if ill else "–"
+
+
+if __name__ == "__main__":
+    main()
