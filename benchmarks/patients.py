@@ -103,13 +103,16 @@ def _precision(config: Mapping[str, Any]) -> str:
 
 
 def _initialized(before: Callable[[nn.Module], None], kind: str) -> Callable[[nn.Module], None]:
+    """The kind for what an activation follows, Glorot's for the last layer, which none does (K60)."""
+
     def change(model: nn.Module) -> None:
         before(model)
+        *hidden, last = [p for p in model.parameters() if p.dim() > 1]
         draw = nn.init.kaiming_normal_ if kind == "He" else nn.init.xavier_normal_
         with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.dim() > 1:
-                    draw(parameter)
+            for matrix in hidden:
+                draw(matrix)
+            nn.init.xavier_normal_(last)
 
     return change
 

@@ -42,6 +42,7 @@ class CauseEntry:
     stage: Stage
     prior: float
     remedies: tuple[str, ...]
+    moves: int  # of its remedies, so many are prescribed at once
     rules: tuple[Rule, ...]
 
 
@@ -118,4 +119,6 @@ def _entry(name: str, told: Mapping[str, Any]) -> CauseEntry:
         )
         for line in told["evidence"]
     )
-    return CauseEntry(name, told["title"], told["stage"], float(told["prior"]), tuple(told["remedies"]), rules)
+    return CauseEntry(
+        name, told["title"], told["stage"], float(told["prior"]), tuple(told["remedies"]), told.get("moves", 1), rules
+    )

@@ -39,7 +39,7 @@ def apply(prescription: Prescription, config: Mapping[str, Any]) -> Applied:
         place = _place(change, places, new, settings)
         if place is None:
             left.append(change)
-        else:
+        elif new[place[0]] != place[1]:  # what is so already is neither
             new[place[0]] = place[1]
             made.append(change)
     return Applied(new, tuple(made), tuple(left))

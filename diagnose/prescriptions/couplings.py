@@ -67,7 +67,7 @@ GRAPH: Final = (
         "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.steps,
     ),
     Coupling(
-        "lr", "max_norm", "c′ = c·η/η′, where the rate rises; c′ = c·√(B/B′), where it rises with the batch",
+        "lr", "max_norm", "c′ = c·η/η′, where the rate rises, at most to a third; c′ = c·√(B/B′), where it rises with the batch",
         "A larger rate wants a smaller clip threshold: their product bounds the step.",
         ("K25 (interdependencies §7)",), rate.max_norm,
     ),
@@ -160,17 +160,17 @@ GRAPH: Final = (
         ("K44 (interdependencies §2, deep-dive §7)",), capacity.dropout_for_depth,
     ),
     Coupling(
-        "width", "weight_decay", "λ′ = λ·w′/w, where no dropout is set",
+        "width", "weight_decay", "λ′ = λ·w′/w, twice at most, where no dropout is set",
         "More capacity wants stronger regularisation, less a weaker one.",
         ("K44 (interdependencies §2, deep-dive §7)",), capacity.weight_decay_for_width,
     ),
     Coupling(
-        "depth", "weight_decay", "λ′ = λ·L′/L, where no dropout is set",
+        "depth", "weight_decay", "λ′ = λ·L′/L, twice at most, where no dropout is set",
         "More capacity wants stronger regularisation, less a weaker one.",
         ("K44 (interdependencies §2, deep-dive §7)",), capacity.weight_decay_for_depth,
     ),
     Coupling(
-        "width", "lr", "Adam and its kin: η′ = η·w/w′ for hidden layers (μP)",
+        "width", "lr", "Adam and its kin: η′ = η·w/w′ for hidden layers of 64 units or more (μP)",
         "Across model sizes settings follow scaling rules: wider layers add up more of the same update.",
         ("K69 (stability-scaling §7, §8)",), capacity.lr_for_width,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import isclose
 
 from diagnose.diagnosis import Change, Setting
@@ -15,16 +15,16 @@ from diagnose.prescriptions.settings import Settings
 SAME = 0.01  # relative: a smaller move is not worth a line
 
 
-def followers(leads: Sequence[Change], before: Settings) -> Iterator[Change]:
+def followers(leads: Sequence[Change], before: Settings, hold: Collection[str] = ()) -> Iterator[Change]:
     """Every change that `leads`, made together, pull along; each setting once, nearest to the leads first.
 
-    A setting that has moved stays: so a cycle in the graph settles. Values are rounded to three digits, clamped to
-    the setting's sane range, and say so.
+    A setting that has moved stays, and so do those in `hold`: so a cycle in the graph settles. Values are rounded to
+    three digits, clamped to the setting's sane range, and say so.
     """
     after, front = before, [(lead, lead.remedy) for lead in leads]
     for lead in leads:
         after = after.with_(lead.setting, lead.after)
-    settled = {lead.setting for lead in leads}
+    settled = {lead.setting for lead in leads} | set(hold)
     while front:
         moved, leader = front.pop(0)
         for coupling in GRAPH:

@@ -15,6 +15,9 @@ LITTLE_LESS: Final = 0.9  # K48 says “a little”: a tenth
 LONGER_UNDER_AUGMENTATION: Final = 1.75  # K47: 1.5 to 2 times; the middle
 MOST_EPOCHS: Final = 2.0  # times as long at the most in one move: more is a decision about money, not a coupling
 MOST_MOMENTUM: Final = 0.99
+MOST_TIGHTER: Final = 3.0  # times smaller a clip threshold at once
+MOST_STRONGER: Final = 2.0  # times weight decay for more capacity at once
+WIDE: Final = 64  # units: scaling rules across widths are limits of wide layers, and say nothing of narrow ones
 
 
 def noise_scale(lr: float, batch: float, dataset_size: float) -> float:
@@ -81,8 +84,11 @@ def longer_training(ratio: float) -> float:
 
 
 def clip_for_lr(max_norm: float, ratio: float) -> float:
-    """Clip threshold ∝ 1/η where the rate rises: their product bounds a step (K25, interdependencies §7)."""
-    return max_norm / max(ratio, 1.0)
+    """Clip threshold ∝ 1/η where the rate rises: their product bounds a step (K25, interdependencies §7).
+
+    At most to a third: the document gives the direction, and a rate that rises by decades was no measure of anything.
+    """
+    return max_norm / min(max(ratio, 1.0), MOST_TIGHTER)
 
 
 def clip_for_batch(max_norm: float, ratio: float) -> float:

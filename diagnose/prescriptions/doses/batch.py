@@ -16,12 +16,12 @@ SMALLEST: Final = 32  # K13: the smallest of the usual starts
 
 
 def enlarged(run: Run) -> int | None:
-    """The power of two nearest to the noise scale, at most four times the batch; None where it is not known."""
+    """The power of two nearest to the noise scale, at most four times the batch, and 32 at least; None where it is not known."""
     batch = effective_batch_size(run.setup)
     if batch is None:
         return None
     noise = _noise_scale(run) or np.inf
-    return _power_of_two(float(np.clip(noise, 2 * batch, MOST_AT_ONCE * batch)))
+    return _power_of_two(max(float(np.clip(noise, 2 * batch, MOST_AT_ONCE * batch)), SMALLEST))
 
 
 def shrunk(run: Run) -> int | None:

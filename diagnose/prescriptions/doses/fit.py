@@ -7,6 +7,7 @@ from diagnose.prescriptions.dose import Dose, Found, rounded, whole
 from diagnose.prescriptions.doses.batch import enlarged, shrunk
 from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
+from diagnose.signals import LR
 
 USUAL_DECAY = 1e-4  # K50: 1e-3, 1e-4, 1e-5 are the usual starts
 LARGEST_USUAL_DECAY = 1e-3  # K50
@@ -19,17 +20,27 @@ USUAL_WIDTHS = (64, 128, 256, 512, 1024)  # K68 (tune-like-a-champ “Fine-tunin
 
 
 def early_stop(run: Run, found: Found) -> Dose | None:
-    """At the step of the best validation loss."""
+    """So that it ends where the validation loss was best."""
     overfitting = found.get("overfitting")
     if overfitting is None:
         return None
     best, last = overfitting.window
-    epochs = run.setup.config_number("epochs")
-    because = f"The validation loss was best at step {best} of {last}."
+    epochs, steps = run.setup.config_number("epochs"), _as_far(run, best)
+    because = f"The validation loss was best at step {best} of {last}"
+    because += f"; under a schedule cut to its length, {steps} steps go as far." if steps != best - run.start else "."
     if epochs and run.length:
-        at = epochs * (best - run.start) / run.length
+        at = epochs * steps / run.length
         return Dose("epochs", whole(epochs), max(1, round(at)) if epochs >= 1 else rounded(at), because)
-    return Dose("steps", run.length, best - run.start, because)
+    return Dose("steps", run.length, steps, because)
+
+
+def _as_far(run: Run, best: int) -> int:
+    """Steps of a shorter run, its schedule cut to its length, over which the rate adds up to what it did by `best`."""
+    lr = run.scalar(LR)
+    if lr is None or not len(lr.finite) or lr.finite.values.sum() <= 0:
+        return best - run.start
+    until = lr.finite.values[lr.finite.steps <= best].sum() / lr.finite.values.sum()
+    return max(round(float(until) * run.length), 1)
 
 
 def train_longer(run: Run, _: Found) -> Dose:

@@ -62,11 +62,14 @@ def lower_lr(run: Run, found: Found) -> Dose | None:
     if lr is None:
         words = f"a {'third' if factor == DIVIDE_LATE else 'tenth'} of it"
         return Dose("lr", None, words, f"The loss {how}: divide the rate by {factor:.0f} (3 to 10 is the usual range).")
-    usual = usual_range(facts.optimizer_type(run.setup))
+    optimizer = facts.optimizer_type(run.setup)
+    usual = usual_range(optimizer)
     batch = facts.effective_batch_size(run.setup) or 0.0
-    top = usual[1] * max(1.0, batch / USUAL_BATCH) if usual else lr
-    if lr / factor > top:
-        return Dose("lr", lr, rounded(top), f"The loss {how}, and the usual range ends at {top:.3g}.")
+    larger = max(1.0, batch / USUAL_BATCH)
+    if usual and lr / factor > usual[1] * larger:
+        start = rounded(STARTS["adaptive" if facts.is_adaptive(optimizer) else "plain"] * larger)
+        because = f"The loss {how}, at a rate far above the usual range of {optimizer}: begin at its usual start."
+        return Dose("lr", lr, start, because)
     because = f"The loss {how}: divide the rate by {factor:.0f} (3 to 10 is the usual range)."
     return Dose("lr", lr, rounded(lr / factor), because)
 

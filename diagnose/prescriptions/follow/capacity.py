@@ -9,7 +9,7 @@ from typing import Final
 
 from diagnose.diagnosis import Setting
 from diagnose.prescriptions.coupling import Follow, ratio
-from diagnose.prescriptions.scaling import power_of_two_below
+from diagnose.prescriptions.scaling import MOST_STRONGER, WIDE, power_of_two_below
 from diagnose.prescriptions.settings import Settings
 from diagnose.setup_rules.normalization import DEEP, RELIABLE
 
@@ -28,7 +28,9 @@ def _dropout(size: str, before: Settings, after: Settings) -> Setting:
 
 def _weight_decay(size: str, before: Settings, after: Settings) -> Setting:
     decay, moved = before.number("weight_decay"), ratio(size, before, after)
-    return decay * moved if decay and moved and before.number("dropout") is None else None
+    if not decay or not moved or before.number("dropout") is not None:
+        return None
+    return decay * min(max(moved, 1 / MOST_STRONGER), MOST_STRONGER)
 
 
 dropout_for_width: Final[Follow] = partial(_dropout, "width")
@@ -40,7 +42,8 @@ weight_decay_for_depth: Final[Follow] = partial(_weight_decay, "depth")
 def lr_for_width(before: Settings, after: Settings) -> Setting:
     """Adam's rate for hidden layers of another width (Yang et al. 2022, μTransfer)."""
     rate, moved = before.number("lr"), ratio("width", before, after)
-    return rate / moved if rate and moved and before.adaptive else None
+    wide = min(before.number("width") or 0.0, after.number("width") or 0.0) >= WIDE
+    return rate / moved if rate and moved and wide and before.adaptive else None
 
 
 def batch_for_depth(before: Settings, after: Settings) -> Setting:

@@ -44,8 +44,8 @@ def weight_decay(before: Settings, after: Settings) -> Setting:
 
 
 def steps(before: Settings, after: Settings) -> Setting:
-    """The length in steps that sees as many samples; where epochs are set, they hold already."""
+    """The length that sees as many samples, where it is set in steps."""
     length = before.number("steps")
-    if before.number("epochs") or not length or not before.batch or not after.batch:
+    if not length or not before.batch or not after.batch:
         return None
     return length * before.batch / after.batch
