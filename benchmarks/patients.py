@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from torch import nn  # noqa: E402
 
 import changes  # noqa: E402
 import diagnose  # noqa: E402
+from criteria import CRITERIA  # noqa: E402
 from diagnose.signals import VALIDATION_LOSS  # noqa: E402
 from faults import FAULTS, Fault  # noqa: E402
 from recipe import SCHEDULES, Data, Recipe  # noqa: E402
 from tasks import TASKS  # noqa: E402
-from training import train  # noqa: E402
+from training import Outcome, train  # noqa: E402
 
 KINDS: dict[str, Fault] = {fault.name: fault for fault in FAULTS}
 # What lies in data or code, and no setting mends: cured where the cause named first is the true one.
@@ -46,6 +47,7 @@ class Patient:
     kind: str
     task: str
     seed: int
+    outcomes: list[Outcome] = field(default_factory=list, compare=False)  # of its trainings, in order
 
     @property
     def fault(self) -> Fault:
@@ -79,10 +81,18 @@ class Patient:
 
         def trained(config: dict[str, Any]) -> Path:
             run_dir = into / str(next(numbers))
-            train(self.task, self.recipe(config), self.seed, run_dir)
+            self.outcomes.append(train(self.task, self.recipe(config), self.seed, run_dir))
             return run_dir
 
         return trained
+
+    def train_sound(self, run_dir: Path) -> Outcome:
+        """Its sound twin."""
+        return train(self.task, self.sound, self.seed, run_dir)
+
+    def shows(self, twin: Outcome) -> bool:
+        """Whether the fault really showed in the first training, by the fixtures' criteria."""
+        return any(CRITERIA[name](self.outcomes[0], twin) is not None for name in self.fault.shows)
 
     def recipe(self, config: Mapping[str, Any]) -> Recipe:
         """The recipe that a config asks for: the ill one where it says nothing else."""

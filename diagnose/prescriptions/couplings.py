@@ -67,7 +67,7 @@ GRAPH: Final = (
         "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.steps,
     ),
     Coupling(
-        "lr", "max_norm", "c′ = c·η/η′, where the rate rises, at most to a third; c′ = c·√(B/B′), where it rises with the batch",
+        "lr", "max_norm", "c′ = c·η/η′, where the rate rises, at most to a third; with the batch c′ = c·√(B/B′)",
         "A larger rate wants a smaller clip threshold: their product bounds the step.",
         ("K25 (interdependencies §7)",), rate.max_norm,
     ),

@@ -135,7 +135,7 @@ def _following(diagnosis: Diagnosis, config: Mapping[str, Any], done: Sequence[R
 def _why_stop(done: Sequence[Round], following: Mapping[str, Any], rounds: int, until: float) -> Stopped | None:
     last, earlier = done[-1], done[:-1]
     well = [one for one in earlier if one.diagnosis.healthy]
-    if well and not (last.diagnosis.healthy and _end(last) < BETTER * min(map(_end, well))):
+    if well and _end(last) >= BETTER * min(map(_end, well)):
         return "healthy"  # taking the dose further did not help
     over = len(done) > rounds or not last.made
     if last.diagnosis.healthy and (over or not earlier or time.monotonic() + last.seconds > until):

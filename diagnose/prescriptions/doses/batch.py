@@ -16,7 +16,10 @@ SMALLEST: Final = 32  # K13: the smallest of the usual starts
 
 
 def enlarged(run: Run) -> int | None:
-    """The power of two nearest to the noise scale, at most four times the batch, and 32 at least; None where it is not known."""
+    """The power of two nearest to the noise scale, at most four times the batch, and 32 at least.
+
+    None where the batch is not known.
+    """
     batch = effective_batch_size(run.setup)
     if batch is None:
         return None
