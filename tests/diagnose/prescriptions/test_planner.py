@@ -52,7 +52,7 @@ def test_the_demo_runs_causes_are_named_rightly(demo_runs, run, cause):
 
 def test_a_diverging_run_is_told_to_lower_the_rate_with_what_is_coupled_to_it(demo_runs):
     changes = {c.setting: c for c in diagnose.examine(demo_runs["diverging"]).prescription.changes}
-    assert (changes["lr"].before, changes["lr"].after, changes["lr"].coupled_to) == (8.0, 0.3, None)
+    assert (changes["lr"].before, changes["lr"].after, changes["lr"].coupled_to) == (8.0, 0.03, None)
     assert (changes["epochs"].before, changes["epochs"].after) == (15, 30)
     assert changes["warmup_steps"].before == 0 and changes["warmup_steps"].after > 0
     assert {c.coupled_to for c in changes.values()} == {None, "lower_lr"}
