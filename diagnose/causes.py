@@ -62,7 +62,7 @@ def ranked(findings: Sequence[Finding], run: Run) -> tuple[Cause, ...]:
     ]
     weights = [exp(entry.prior + sum(line.log_odds for line in lines)) for entry, lines in scored]
     causes = [
-        Cause(entry.id, entry.title, weight / sum(weights), lines)
+        Cause(entry.id, entry.title, weight / sum(weights), lines, entry.prior)
         for (entry, lines), weight in zip(scored, weights, strict=True)
     ]
     return tuple(sorted(causes, key=lambda cause: -cause.probability))

@@ -1,4 +1,4 @@
-"""The command `diagnose`: report, scan, explain, dashboard and demo.
+"""The command `diagnose`: report, explain, what-if, scan, dashboard and demo.
 
 Exit codes: 0 healthy, 1 findings at or above `--fail-on`, 2 bad usage, unreadable input or an output that
 cannot be written, 130 interrupted.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnose import __version__
+from diagnose.commands import what_if
 from diagnose.diagnosis import Diagnosis
 from diagnose.errors import DiagnoseError
 from diagnose.examination import examine
@@ -74,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="show the manual page of a symptom or set-up rule")
     explain.add_argument("id", metavar="SYMPTOM", help="an id such as divergence")
     explain.set_defaults(run=_explain)
+
+    what_if.add(commands)
 
     scan = commands.add_parser("scan", help="examine all runs below a folder, and say what they have in common")
     scan.add_argument("root", metavar="ROOT", help="a folder, or its URL (s3://bucket/runs)")

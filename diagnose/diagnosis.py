@@ -27,12 +27,16 @@ class EvidenceLine:
 
 @dataclass(frozen=True)
 class Cause:
-    """What explains symptoms, with its share of the evidence: `probability` sums to 1 over all causes."""
+    """What explains symptoms, with its share of the evidence: `probability` sums to 1 over all causes.
+
+    It is exp(`prior` + the log-odds of all `evidence`), normalised.
+    """
 
     id: str
     title: str
     probability: float
     evidence: tuple[EvidenceLine, ...]
+    prior: float = 0.0
 
     @property
     def because(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from diagnose.findings import Severity
 from diagnose.logs.discovery import runs_and_unlisted
 from diagnose.logs.printable import printable
 from diagnose.logs.verdicts import Verdicts, state_of
-from diagnose.prescriptions.doses import current_lr
+from diagnose.prescriptions.doses.rate import current_lr
 
 Engine = Literal["local", "dask", "ray"]
 TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: less is not worth a sentence

@@ -43,14 +43,29 @@ def config_beside(run: Path) -> tuple[dict[str, Any], list[str]]:
             if path.stat().st_size > LONGEST:
                 notes.append(f"{name} was left out: longer than {LONGEST:,} bytes, it is hardly a file of settings.")
                 continue
-            text = path.read_text(encoding="utf-8", errors="replace")
-            told = json.loads(text) if path.suffix == ".json" else read_yaml(text)
+            told = _read(path)
         except (OSError, ValueError, RecursionError) as error:
             notes.append(f"{name} was left out: {(str(error).splitlines() or [type(error).__name__])[0]}")
             continue
         if isinstance(told, dict):
             return _flat(printable(plain(told))), notes
     return {}, notes
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of one JSON or YAML file, nested ones under their path and, where nothing else has it, their name.
+
+    Raises OSError or ValueError where it cannot be read, or holds no mapping.
+    """
+    told = _read(path)
+    if not isinstance(told, dict):
+        raise ValueError("it holds no mapping of names to values")  # noqa: TRY004  the file is what is wrong
+    return _flat(printable(plain(told)))
+
+
+def _read(path: Path) -> object:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return json.loads(text) if path.suffix == ".json" else read_yaml(text)
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import Settings
 
 SAME = 0.01  # relative: a smaller move is not worth a line
+ROUNDED = 0.5  # what rounding to a whole number changes
 
 
 def followers(leads: Sequence[Change], before: Settings, hold: Collection[str] = ()) -> Iterator[Change]:
@@ -82,7 +83,7 @@ def _sane(name: str, wanted: Setting, settings: Settings) -> tuple[Setting, str]
     known = HYPERPARAMETERS.get(name)
     whole = known is not None and known.whole
     value = settings.clamped(name, wanted if whole else float(f"{wanted:.3g}"))
-    note = "" if isclose(value, wanted, rel_tol=SAME) or abs(value - wanted) <= 0.5 else (
+    note = "" if isclose(value, wanted, rel_tol=SAME) or (whole and abs(value - wanted) <= ROUNDED) else (
         f" (The formula gives {wanted:.3g}; {value:.3g} is as far as this setting sensibly goes.)"
     )  # fmt: skip
     return (int(value) if whole else value), note

@@ -23,6 +23,7 @@ from diagnose.reports.headline import headline, verdict, without_changes
 from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
 from diagnose.reports.titles import layers_of, title_of
+from diagnose.reports.weighing import weighing
 from diagnose.run import LayerSeries, Run, Setup
 from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
 
@@ -79,6 +80,7 @@ def _facts(diagnosis: Diagnosis) -> dict[str, Any]:
         "ill": [f for f in diagnosis.findings if f.severity is not Severity.INFO],
         "known": [f for f in diagnosis.findings if f.severity is Severity.INFO],
         "moves": moves_of(diagnosis.prescription),
+        "weighing": weighing(diagnosis.causes),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from diagnose.diagnosis import SCHEMA_VERSION, Cause, Change, Diagnosis
+from diagnose.diagnosis import SCHEMA_VERSION, Cause, Change, Diagnosis, Prescription
 from diagnose.findings import Finding
 from diagnose.reports.titles import title_of
 
@@ -29,8 +29,24 @@ def as_json(diagnosis: Diagnosis) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
+def prescription_as_dict(prescription: Prescription) -> dict[str, Any]:
+    """The prescription alone, in the form that it has within a diagnosis."""
+    told: dict[str, Any] = _strict(_prescription(prescription))
+    return told
+
+
+def _prescription(prescription: Prescription) -> dict[str, Any]:
+    return {
+        "stage": prescription.stage,
+        "changes": [_change(change) for change in prescription.changes],
+        "held_back": [
+            {"remedy": held.remedy, "title": held.title, "until": held.until} for held in prescription.held_back
+        ],
+        "notes": list(prescription.notes),
+    }
+
+
 def _told(diagnosis: Diagnosis) -> dict[str, Any]:
-    prescription = diagnosis.prescription
     return {
         "schema": SCHEMA_VERSION,
         "run": diagnosis.run.path,
@@ -38,13 +54,7 @@ def _told(diagnosis: Diagnosis) -> dict[str, Any]:
         "steps": diagnosis.run.steps,
         "findings": [_finding(finding) for finding in diagnosis.findings],
         "causes": [_cause(cause) for cause in diagnosis.causes],
-        "prescription": {
-            "stage": prescription.stage,
-            "changes": [_change(change) for change in prescription.changes],
-            "held_back": [
-                {"remedy": held.remedy, "title": held.title, "until": held.until} for held in prescription.held_back
-            ],
-        },
+        "prescription": _prescription(diagnosis.prescription),
         "names": dict(diagnosis.run.names),
         "missing": dict(diagnosis.missing),
         "notes": list(diagnosis.run.notes),
@@ -72,6 +82,11 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "probability": cause.probability,
         "because": list(cause.because),
         "against": list(cause.against),
+        "prior": cause.prior,
+        "evidence": [
+            {"finding": line.finding, "log_odds": line.log_odds, "because": line.because, "sources": list(line.sources)}
+            for line in cause.evidence
+        ],
     }
 
 

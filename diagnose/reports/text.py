@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from diagnose.diagnosis import Cause, Change, Diagnosis
+from diagnose.diagnosis import Cause, Change, Diagnosis, Prescription
 from diagnose.findings import Finding, Severity
 from diagnose.logs.printable import printable
 from diagnose.reports.headline import headline, verdict, without_changes
@@ -32,8 +32,19 @@ def print_report(diagnosis: Diagnosis, console: Console) -> None:
 
 def as_text(diagnosis: Diagnosis, width: int = 100) -> str:
     """The report as plain text of at most `width` columns."""
+    return _plain(_parts(diagnosis), width)
+
+
+def prescription_as_text(prescription: Prescription, width: int = 80) -> str:
+    """The prescription alone, as plain text of at most `width` columns."""
+    return _plain(_moves(prescription), width).rstrip("\n")
+
+
+def _plain(parts: Iterable[RenderableType], width: int) -> str:
     buffer = StringIO()
-    print_report(diagnosis, Console(file=buffer, width=width, color_system=None, force_terminal=False))
+    console = Console(file=buffer, width=width, color_system=None, force_terminal=False)
+    for part in parts:
+        console.print(part, highlight=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -49,7 +60,8 @@ def _parts(diagnosis: Diagnosis) -> Iterator[RenderableType]:
         likely = [c for c in diagnosis.causes[:SHOWN_CAUSES] if c.probability >= LEAST_SHARE]
         yield _section("Why", [_cause(cause) for cause in likely])
     if not diagnosis.healthy or diagnosis.prescription.changes:
-        yield _section("What to change", list(_moves(diagnosis)))
+        without = [] if diagnosis.prescription.changes else [Text(without_changes(diagnosis))]
+        yield _section("What to change", [*without, *_moves(diagnosis.prescription)])
     yield from _asides(diagnosis)
 
 
@@ -80,15 +92,14 @@ def _cause(cause: Cause) -> RenderableType:
     return Group(Text(f"{percent(cause.probability):>6}  {cause.title}"), *(_indented(line, 8) for line in lines))
 
 
-def _moves(diagnosis: Diagnosis) -> Iterator[RenderableType]:
-    if not diagnosis.prescription.changes:
-        yield Text(without_changes(diagnosis))
-    for number, move in enumerate(moves_of(diagnosis.prescription), start=1):
+def _moves(prescription: Prescription) -> Iterator[RenderableType]:
+    for number, move in enumerate(moves_of(prescription), start=1):
         yield _change(f"{number}.", move.lead)
         for change in move.coupled:
             yield _indented(_change("└ with it:", change), 3)
-    for held in diagnosis.prescription.held_back:
+    for held in prescription.held_back:
         yield Text(f"Later, once {held.until} is reached: {held.title}", style="dim")
+    yield from (Text(note, style="dim") for note in prescription.notes)
 
 
 def _change(lead: str, change: Change) -> RenderableType:

@@ -32,7 +32,7 @@ def test_the_first_screen_says_what_is_wrong_and_what_to_do(demo_runs, open_repo
     assert page.locator(".badge").inner_text().strip().endswith("Critical")
     assert "learning rate too high" in page.locator("h1").inner_text()
     lead = page.locator(".change").first
-    assert "lr 8 → 0.8" in " ".join(lead.locator(".dose").inner_text().split())
+    assert "lr 8 → 0.03" in " ".join(lead.locator(".dose").inner_text().split())
     assert lead.bounding_box()["y"] < 800
     assert "Divergence" in page.locator("#loss").inner_text()
 

@@ -50,7 +50,7 @@ def test_the_shape_is_the_documented_one(demo_runs):
         "remedy": "lower_lr",
         "setting": "lr",
         "from": 8.0,
-        "to": 0.8,
+        "to": 0.03,
         "coupled_to": None,
     }
     assert warmup["coupled_to"] == "lower_lr"

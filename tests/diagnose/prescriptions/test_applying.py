@@ -1,0 +1,67 @@
+"""A prescription in a config: under the user's names, in the user's units, and never more than it holds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diagnose.diagnosis import Change, Prescription
+from diagnose.prescriptions.applying import apply
+
+
+def applied(config, *moves):
+    changes = tuple(Change("lower_lr", "", name, before, after, "", ()) for name, before, after in moves)
+    return apply(Prescription(changes=changes), config)
+
+
+@pytest.mark.parametrize(
+    ("config", "move", "expected"),
+    [
+        ({"learning_rate": 0.1}, ("lr", 0.1, 0.01), {"learning_rate": 0.01}),
+        ({"lr": 0.1}, ("lr", 0.3, 0.03), {"lr": 0.01}),  # the run showed the schedule's peak
+        ({"lr": None}, ("lr", 0.3, 0.03), {"lr": 0.03}),
+        ({"per_device_train_batch_size": 8}, ("batch_size", 32, 64), {"per_device_train_batch_size": 16}),
+        ({"max_grad_norm": None}, ("max_norm", None, 0.5), {"max_grad_norm": 0.5}),
+        ({"warmup_ratio": 0.0, "max_steps": 1000}, ("warmup_steps", 0, 50), {"warmup_ratio": 0.05, "max_steps": 1000}),
+        ({"epochs": 10}, ("steps", 1000, 2000), {"epochs": 20}),
+        ({"max_steps": 1000}, ("epochs", 6.5, 13), {"max_steps": 2000}),
+        ({"scheduler": "constant"}, ("scheduler", None, "cosine"), {"scheduler": "cosine"}),
+        ({"shuffle": False}, ("shuffle", None, True), {"shuffle": True}),
+    ],
+)
+def test_a_change_lands_under_the_user_s_name_and_in_the_user_s_unit(config, move, expected):
+    result = applied(config, move)
+    assert result.config == expected and len(result.made) == 1 and not result.left
+
+
+@pytest.mark.parametrize(
+    ("config", "move"),
+    [
+        ({"batch_size": 32}, ("lr", 0.1, 0.01)),  # no place for it
+        ({"lr": 0.1}, ("lr", None, "a tenth of it")),  # words for a number
+        ({"lr": "auto"}, ("lr", 0.1, 0.01)),
+        ({"data": "imagenet"}, ("data", None, "check the batches just before step 3")),  # for a person
+        ({"warmup_ratio": 0.0}, ("warmup_steps", 0, 50)),  # of a length that nobody knows
+    ],
+)
+def test_what_the_config_has_no_place_for_is_left_to_a_person(config, move):
+    result = applied(config, move)
+    assert result.config == config and len(result.left) == 1 and not result.made
+
+
+def test_what_is_so_already_is_neither_made_nor_left():
+    result = applied({"initialization": "He"}, ("initialization", None, "He"))
+    assert (result.made, result.left) == ((), ())
+
+
+@given(
+    config=st.dictionaries(st.sampled_from(["lr", "learning_rate", "epochs", "x", "dropout"]),
+                           st.none() | st.floats(1e-6, 1) | st.text(max_size=3)),
+    moves=st.lists(st.tuples(st.sampled_from(["lr", "epochs", "dropout", "y"]), st.none() | st.floats(1e-6, 1),
+                             st.floats(1e-6, 1) | st.text(max_size=3))),
+)  # fmt: skip
+def test_the_given_config_stays_and_no_key_comes_or_goes(config, moves):
+    before = dict(config)
+    result = applied(config, *moves)
+    assert config == before and set(result.config) == set(config)

@@ -1,0 +1,109 @@
+"""The closed loop on real trainings: cured, left to a person, out of rounds, and never over another run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import diagnose
+from diagnose.errors import InvalidArgumentError
+
+CONFIG = {"lr": 0.05, "batch_size": 32, "steps": 150, "warmup_steps": 0, "max_norm": None, "width": 32, "seed": 0}
+
+
+@pytest.fixture
+def train(tmp_path):
+    """`train(config) -> run_dir` as a user writes it."""
+    calls = []
+
+    def trained(config):
+        run_dir = tmp_path / str(len(calls))
+        calls.append(config)
+        torch.manual_seed(config["seed"])
+        data = load_digits()
+        x, y = torch.tensor(data.data / 16, dtype=torch.float32), torch.tensor(data.target)
+        model = nn.Sequential(nn.Linear(64, config["width"]), nn.ReLU(), nn.Linear(config["width"], 10))
+        optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / max(config["warmup_steps"], 1))
+        )
+        criterion = nn.CrossEntropyLoss()
+        told = {"batch_size": config["batch_size"], "num_classes": 10, "dataset_size": 1500}
+        with diagnose.attach(model, optimizer, criterion=criterion, run_dir=run_dir, config=told) as monitor:
+            for step in range(config["steps"]):
+                rows = torch.randint(0, 1500, (config["batch_size"],))
+                optimizer.zero_grad()
+                criterion(model(x[rows]), y[rows]).backward()
+                optimizer.step()
+                scheduler.step()
+                if step % 10 == 9:
+                    with torch.no_grad():
+                        monitor.log(split="validation", loss=nn.functional.cross_entropy(model(x[1500:]), y[1500:]))
+        return run_dir
+
+    trained.calls = calls
+    return trained
+
+
+def test_a_healthy_training_is_left_as_it_is(train):
+    treatment = diagnose.treat(train, CONFIG)
+    assert len(treatment.rounds) == 1 and treatment.stopped == "healthy" and not treatment.cured
+    assert treatment.rounds[0].made == ()
+
+
+def test_a_rate_far_too_high_is_cured(train, capsys):
+    treatment = diagnose.treat(train, {**CONFIG, "lr": 20.0})
+    first, second, *_ = treatment.rounds
+    assert not first.diagnosis.healthy and {change.setting for change in first.made} >= {"lr"}
+    assert second.config["lr"] < 1 and treatment.cured and treatment.best.diagnosis.healthy
+    assert [dict(call)["seed"] for call in train.calls] == [0] * len(train.calls)
+    assert "Next: lr" in capsys.readouterr().err
+
+
+def test_before_and_after_stand_in_its_report(train):
+    report = diagnose.treat(train, {**CONFIG, "lr": 20.0}, rounds=1, on_round=lambda _: None).to_markdown()
+    assert report.startswith("# Cured after 1 further training") and "## Before and after" in report
+    assert "| verdict | Warning | Healthy |" in report and "| `lr` | 20.0 |" in report.replace("\\", "")
+
+
+def test_the_user_s_config_is_never_changed(train):
+    config = {**CONFIG, "lr": 20.0}
+    diagnose.treat(train, config, rounds=1, on_round=lambda _: None)
+    assert config == {**CONFIG, "lr": 20.0}
+
+
+def test_what_no_setting_mends_is_left_to_a_person(train):
+    def without_places(config):
+        return train({**CONFIG, "lr": 20.0, **config})
+
+    treatment = diagnose.treat(without_places, {"seed": 0}, on_round=lambda _: None)
+    assert treatment.stopped == "nothing left to change" and len(treatment.rounds) == 1 and not treatment.cured
+    assert "lr" in {change.setting for change in treatment.rounds[0].left}
+
+
+def test_rounds_and_budget_end_it(train):
+    ill = {**CONFIG, "lr": 20.0}
+    assert len(diagnose.treat(train, ill, rounds=0, on_round=lambda _: None).rounds) == 1
+    treatment = diagnose.treat(train, ill, budget=0.0, on_round=lambda _: None)
+    assert len(treatment.rounds) == 1 and treatment.stopped == "budget used up"
+
+
+def test_a_run_that_would_be_written_over_is_refused(train):
+    first = train({**CONFIG, "lr": 20.0})
+    with pytest.raises(InvalidArgumentError, match="second time"):
+        diagnose.treat(lambda _: first, {**CONFIG, "lr": 20.0}, on_round=lambda _: None)
+
+
+def test_a_negative_number_of_rounds_is_refused(train):
+    with pytest.raises(InvalidArgumentError, match="rounds"):
+        diagnose.treat(train, CONFIG, rounds=-1)
+
+
+def test_what_the_training_raises_passes_through():
+    def broken(_):
+        raise RuntimeError("no data")
+
+    with pytest.raises(RuntimeError, match="no data"):
+        diagnose.treat(broken, CONFIG)

@@ -1,0 +1,84 @@
+"""What if: a change without a run, from Python and from the terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import diagnose
+from diagnose.cli import main
+from diagnose.errors import InvalidArgumentError
+
+CONFIG = {"learning_rate": 0.1, "batch_size": 256, "optimizer": "SGD", "num_train_epochs": 90, "dataset_size": 50_000}
+
+
+def settings(prescription):
+    return {change.setting: change.after for change in prescription.changes}
+
+
+def test_the_asked_change_leads_and_what_follows_names_it():
+    asked, *pulled = diagnose.what_if(CONFIG, batch_size=1024).changes
+    assert (asked.setting, asked.before, asked.after, asked.coupled_to) == ("batch_size", 256, 1024, None)
+    assert pulled and all(change.coupled_to == asked.remedy and change.sources for change in pulled)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "per_device_train_batch_size", "train-batch-size"])
+def test_settings_may_bear_the_names_of_any_framework(name):
+    config = {**{k: v for k, v in CONFIG.items() if k != "batch_size"}, name: 256}
+    assert settings(diagnose.what_if(config, batch_size=512))["lr"] == pytest.approx(0.2, rel=0.02)
+
+
+def test_numbers_written_as_text_count():
+    assert settings(diagnose.what_if({"lr": "1e-1", "batch_size": "256"}, batch_size="512"))["lr"] == pytest.approx(0.2)
+
+
+def test_what_is_not_told_gets_no_number_but_a_note():
+    prescription = diagnose.what_if({"batch_size": 64}, batch_size=128)
+    assert list(settings(prescription)) == ["batch_size"]
+    assert any(note.startswith("lr is not told") for note in prescription.notes)
+    assert any("dataset_size" in note for note in prescription.notes)
+
+
+def test_a_present_value_that_nobody_told_is_named():
+    prescription = diagnose.what_if({"lr": 0.1}, batch_size=128)
+    assert list(settings(prescription)) == ["batch_size"]
+    assert any("present batch_size is not told" in note for note in prescription.notes)
+
+
+def test_two_changes_at_once_are_seen_together():
+    both = settings(diagnose.what_if({**CONFIG, "accumulation_steps": 1}, batch_size=128, accumulation_steps=2))
+    assert "lr" not in both  # the step sees as many samples as before
+
+
+@pytest.mark.parametrize("changes", [{}, {"colour": 3}, {"seed": 1}, {"batch_size": float("nan")}])
+def test_what_nothing_is_known_of_is_refused_with_what_is(changes):
+    with pytest.raises(InvalidArgumentError, match="what_if"):
+        diagnose.what_if(CONFIG, **changes)
+
+
+@pytest.mark.parametrize("config", [{"lr": None}, {"lr": "fast"}, {"lr": [1]}, {"lr": 10**400}, {"batch_size": -3},
+                                    {"batch_size": 0, "lr": 0.1}, {"epochs": float("inf")}])  # fmt: skip
+def test_odd_configs_are_taken_for_what_they_tell(config):
+    assert settings(diagnose.what_if(config, batch_size=64)) == {"batch_size": 64}
+
+
+def test_the_command_prints_text_markdown_and_json(capsys, tmp_path):
+    present = tmp_path / "config.yaml"
+    present.write_text("optim:\n  lr: 0.1\n  optimizer: SGD\nbatch_size: 256\n")
+    arguments = ["what-if", "--config", str(present), "--set", "batch_size=512", "--momentum", "0.9"]
+    assert main(arguments) == 0
+    assert "lr  0.1 → 0.2" in capsys.readouterr().out
+    assert main([*arguments, "--format", "md"]) == 0
+    assert "(lr: 0.1 → 0.2)" in capsys.readouterr().out
+    assert main([*arguments, "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [c["to"] for c in told["changes"] if c["setting"] == "lr"] == [0.2]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--set", "batch_size"], ["--set", "colour=3"], ["--set", "lr=1", "--config", "no.yaml"]]
+)
+def test_the_command_refuses_what_it_cannot_use(capsys, arguments):
+    assert main(["what-if", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("diagnose: ")
