@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--fail-on", choices=FAIL_ON, default="critical", help="severity from which the exit code is 1")
     report.set_defaults(run=_report)
 
-    explain = commands.add_parser("explain", help="show the manual page of a symptom or set-up rule")
-    explain.add_argument("id", metavar="SYMPTOM", help="an id such as divergence")
+    explain = commands.add_parser("explain", help="show the manual page of a symptom, cause, remedy, …")
+    explain.add_argument("id", metavar="ID", nargs="?", help="such as divergence, lr_too_high or K20; all ids without")
     explain.set_defaults(run=_explain)
 
     what_if.add(commands)
@@ -190,15 +190,10 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from diagnose import setup_rules, symptoms
+    from diagnose import explaining
+    from diagnose.reports.explanation import as_text, index_as_text
 
-    if options.id in symptoms.ids():
-        print(symptoms.manual_page(options.id))
-    elif options.id in setup_rules.rules():
-        print(setup_rules.manual_page(options.id))
-    else:
-        known = ", ".join((*symptoms.ids(), *sorted(setup_rules.rules())))
-        raise DiagnoseError(f"Nothing is called {options.id!r}. Known are: {known}.")
+    print(index_as_text(explaining.ids()) if options.id is None else as_text(explaining.explain(options.id)))
     return HEALTHY
 
 
