@@ -1,0 +1,38 @@
+"""Hydra: the changed settings as overrides on the command line.
+
+python train.py $(…)                        # the recommended config
+for line in sweep(space): run("python train.py " + shlex.join(line))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diagnose.handover.space import SearchSpace
+
+
+def overrides(space: SearchSpace) -> list[str]:
+    """The overrides that make the recommended config out of the given one."""
+    return _differing(space, space.recommended)
+
+
+def sweep(space: SearchSpace) -> list[list[str]]:
+    """The same for every combination, the recommended first."""
+    return [_differing(space, config) for config in space.configs()]
+
+
+def _differing(space: SearchSpace, config: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={_value(value)}" for key, value in config.items() if value != space.config[key]]
+
+
+def _value(value: object) -> str:
+    """The value in Hydra's grammar; text in quotes, so that nothing in it is grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value).replace("\\", "\\\\") if str(value).endswith("\\") else str(value)
+    return "'" + text.replace("'", "\\'") + "'"
