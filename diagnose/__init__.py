@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diagnose.comparing import Comparison, compare
 from diagnose.diagnosis import Diagnosis
 from diagnose.errors import DiagnoseError, InvalidArgumentError, NoRunError, TrainingHalted
 from diagnose.examination import examine
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Cadence",
+    "Comparison",
     "DiagnoseError",
     "Diagnosis",
     "Finding",
@@ -33,6 +35,7 @@ __all__ = [
     "TrainingHalted",
     "Treatment",
     "attach",
+    "compare",
     "examine",
     "find_runs",
     "load",

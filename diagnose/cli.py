@@ -1,4 +1,4 @@
-"""The command `diagnose`: report, explain, what-if, scan, dashboard and demo.
+"""The command `diagnose`: report, compare, what-if, explain, scan, dashboard and demo.
 
 Exit codes: 0 healthy, 1 findings at or above `--fail-on`, 2 bad usage, unreadable input or an output that
 cannot be written, 130 interrupted.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnose import __version__
-from diagnose.commands import what_if
+from diagnose.commands import compare, what_if
 from diagnose.diagnosis import Diagnosis
 from diagnose.errors import DiagnoseError
 from diagnose.examination import examine
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("id", metavar="ID", nargs="?", help="such as divergence, lr_too_high or K20; all ids without")
     explain.set_defaults(run=_explain)
 
+    compare.add(commands)
     what_if.add(commands)
 
     scan = commands.add_parser("scan", help="examine all runs below a folder, and say what they have in common")

@@ -107,7 +107,7 @@ def settings_of(run: Run) -> Settings:
         "warmup_steps": warmup_steps(lr) if lr is not None else None,
         "momentum": setup.optimizer_setting("momentum"),
         "weight_decay": facts.weight_decay(setup),
-        "dropout": facts.dropout(setup),
+        "dropout": _dropout(setup),
         "label_smoothing": setup.model_number("label_smoothing"),
         "optimizer": facts.optimizer_type(setup) or None,
         "scheduler": " → ".join(facts.scheduler_types(setup)) or None,
@@ -147,6 +147,13 @@ def normalization(setup: Setup) -> str | None:
     if not norms:
         return "none" if setup.modules else None
     return max(norms, key=lambda kind: norms[kind])
+
+
+def _dropout(setup: Setup) -> float | None:
+    """The rate, 0 where the model's modules are known and none of them drops."""
+    told = facts.dropout(setup)
+    none = told is None and setup.modules and not any("Dropout" in kind for kind in setup.modules)
+    return 0.0 if none else told
 
 
 def _warmup_in_steps(settings: Settings) -> float | None:

@@ -19,7 +19,7 @@ def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     NaN and infinity become None, and what is no Unicode text (parts of a file's name may not be) is
     replaced, so that the result is strict JSON.
     """
-    told: dict[str, Any] = _strict(_told(diagnosis))
+    told: dict[str, Any] = strict(_told(diagnosis))
     return told
 
 
@@ -31,7 +31,7 @@ def as_json(diagnosis: Diagnosis) -> str:
 
 def prescription_as_dict(prescription: Prescription) -> dict[str, Any]:
     """The prescription alone, in the form that it has within a diagnosis."""
-    told: dict[str, Any] = _strict(_prescription(prescription))
+    told: dict[str, Any] = strict(_prescription(prescription))
     return told
 
 
@@ -105,14 +105,14 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """The value with all that strict JSON cannot hold replaced, however deep."""
     if isinstance(value, dict):
-        return {_strict(str(name)): _strict(part) for name, part in value.items()}
+        return {strict(str(name)): strict(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_strict(part) for part in value]
+        return [strict(part) for part in value]
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, np.generic):
-        return _strict(value.item())
+        return strict(value.item())
     return None if isinstance(value, float) and not isfinite(value) else value

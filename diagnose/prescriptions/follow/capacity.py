@@ -20,7 +20,7 @@ UNMOVED = 0.01  # of a dropout rate
 
 def _dropout(size: str, before: Settings, after: Settings) -> Setting:
     rate, moved = before.number("dropout"), ratio(size, before, after)
-    if rate is None or moved is None:
+    if not rate or moved is None:
         return None
     wanted = max(rate + DROPOUT_A_DOUBLING * log2(moved), 0.0)
     return wanted if abs(wanted - rate) >= UNMOVED else None
@@ -28,7 +28,7 @@ def _dropout(size: str, before: Settings, after: Settings) -> Setting:
 
 def _weight_decay(size: str, before: Settings, after: Settings) -> Setting:
     decay, moved = before.number("weight_decay"), ratio(size, before, after)
-    if not decay or not moved or before.number("dropout") is not None:
+    if not decay or not moved or before.number("dropout"):
         return None
     return decay * min(max(moved, 1 / MOST_STRONGER), MOST_STRONGER)
 
