@@ -57,13 +57,17 @@ def comparable_losses(a: Run, b: Run) -> bool:
 def _outcomes(a: Diagnosis, b: Diagnosis, *, comparable: bool) -> Iterator[Outcome]:
     ranks = [SEVERITIES.index(_health(each)) if not each.healthy else 0 for each in (a, b)]
     yield Outcome("health", _health(a), _health(b), better=_lower(*ranks))
+    # A validation that begins after the first descent falls less than the run did.
+    fall = max(
+        (_fall(s) for each in (a, b) for n in (TRAIN_LOSS, VALIDATION_LOSS) if (s := each.run.scalar(n))), default=0.0
+    )
     for name, signal in (("training loss", TRAIN_LOSS), ("validation loss", VALIDATION_LOSS)):
         pair = a.run.scalar(signal), b.run.scalar(signal)
         if pair[0] is not None and pair[1] is not None:
-            yield _level(f"{name} at the end", pair[0], pair[1], comparable=comparable)
+            yield _level(f"{name} at the end", pair[0], pair[1], fall, comparable=comparable)
     held_out = a.run.scalar(VALIDATION_LOSS), b.run.scalar(VALIDATION_LOSS)
     if held_out[0] is not None and held_out[1] is not None and all(len(s.finite) for s in held_out if s is not None):
-        yield _best(held_out[0], held_out[1], comparable=comparable)
+        yield _best(held_out[0], held_out[1], fall, comparable=comparable)
     accuracy = a.run.scalar(VALIDATION_ACCURACY), b.run.scalar(VALIDATION_ACCURACY)
     if accuracy[0] is not None and accuracy[1] is not None:
         yield _accuracy(accuracy[0], accuracy[1])
@@ -74,17 +78,15 @@ def _health(diagnosis: Diagnosis) -> str:
     return "healthy" if diagnosis.healthy or diagnosis.worst is None else diagnosis.worst.value
 
 
-def _level(name: str, a: Series, b: Series, *, comparable: bool) -> Outcome:
+def _level(name: str, a: Series, b: Series, fall: float, *, comparable: bool) -> Outcome:
     ends = _end(a), _end(b)
-    noise = hypot(_error(a), _error(b)) * ERRORS + OF_FALL * max(_fall(a), _fall(b))
+    noise = hypot(_error(a), _error(b)) * ERRORS + OF_FALL * fall
     return Outcome(name, _shown(ends[0]), _shown(ends[1]), noise, _lower(*ends, noise) if comparable else None)
 
 
-def _best(a: Series, b: Series, *, comparable: bool) -> Outcome:
+def _best(a: Series, b: Series, fall: float, *, comparable: bool) -> Outcome:
     best = float(a.finite.values.min()), float(b.finite.values.min())
-    noise = OF_FALL * max(_fall(a), _fall(b)) + max(
-        curves.step_noise(a.finite.values), curves.step_noise(b.finite.values)
-    )
+    noise = OF_FALL * fall + max(curves.step_noise(a.finite.values), curves.step_noise(b.finite.values))
     return Outcome("best validation loss", best[0], best[1], noise, _lower(*best, noise) if comparable else None)
 
 

@@ -8,7 +8,7 @@ How it is told       The share of exact zeros after each layer's activation (`la
                      up to the end. Where the share jumps from one level to another and stays, the share
                      of units that must have died follows, if the others are as often zero as before;
                      that half of them died is a `warning`, unless the loss still ended at its best with
-                     more than a tenth of them alive.
+                     more than a tenth of them alive, at a rate that is not far above the usual range.
                      Without the layers' description every layer with such a share is looked at.
 Why it matters       A ReLU that is zero for every sample has no gradient: it never comes back.
 Mistaken for         Sparse units are zero for most samples and alive: 90 % of zeros and more, reached
@@ -31,6 +31,7 @@ from diagnose import layers
 from diagnose.findings import Finding, Severity
 from diagnose.progress import learned
 from diagnose.run import Run
+from diagnose.setup_rules.learning_rate import lr_outside_usual_range
 from diagnose.signals import LAYER_ZERO_FRACTION
 
 ALL_ZERO = 0.999  # of the values looked at: what is left is too little to carry a signal
@@ -97,7 +98,7 @@ def _dying_since(zeros: NDArray[np.float64], dead: int) -> int:
 
 
 def _half_dead(run: Run, signal: layers.Sampled, at: int, share: float, names: tuple[str, ...]) -> Finding:
-    fine = learned(run) and share < NEARLY_ALL
+    fine = learned(run) and share < NEARLY_ALL and not _rate_is_far_above(run)
     return Finding(
         id="dead_units",
         severity=Severity.INFO if fine else Severity.WARNING,
@@ -115,6 +116,12 @@ def _half_dead(run: Run, signal: layers.Sampled, at: int, share: float, names: t
         },
         layers=names,
     )
+
+
+def _rate_is_far_above(run: Run) -> bool:
+    """Whether the rate is one that usually kills units: what it left alive may still learn, and less."""
+    rate = lr_outside_usual_range(run)
+    return rate is not None and rate.evidence["side"] == "above"
 
 
 def _jumps(zeros: NDArray[np.float64], *, fresh: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -29,7 +29,7 @@ import numpy as np
 from diagnose import curves
 from diagnose.chance import TRAIN_ACCURACY, VALIDATION_ACCURACY, accuracy, chance_loss, classes
 from diagnose.findings import Finding, Severity
-from diagnose.run import Run
+from diagnose.run import Run, Series
 from diagnose.schedules import warmup_steps
 from diagnose.signals import LR, TRAIN_LOSS
 from diagnose.symptoms import divergence, slow_descent
@@ -39,6 +39,7 @@ NEAR = 0.05  # of ln(classes): a fall of a twentieth is learning
 STANDARD_ERRORS = 3.0
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 ABOVE_CHANCE = 0.1  # of the way from a guess to perfect: learning, whatever the loss says
+LEAP = 1.25  # times the loss of a guess
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -93,6 +94,11 @@ def _accurate(run: Run) -> bool:
     return False
 
 
+def _calm(loss: Series, chance: float) -> str:
+    """Whether no single value lies far above a guess's: a step that throws the weights is seen as such a leap."""
+    return "yes" if float(loss.finite.values.max()) < LEAP * chance else "no"
+
+
 def _finding(run: Run, start: float, level: float, best: float, chance: float | None) -> Finding:
     loss = run.scalars[TRAIN_LOSS]
     scale = f"at the {chance:.3g} of a uniform guess among {classes(run)} classes" if chance else "as at its start"
@@ -109,6 +115,6 @@ def _finding(run: Run, start: float, level: float, best: float, chance: float | 
             "loss_first": start,
             "loss_level": level,
             "loss_best": best,
-            **({"loss_of_a_guess": chance} if chance else {}),
+            **({"loss_of_a_guess": chance, "calm": _calm(loss, chance)} if chance else {}),
         },
     )
