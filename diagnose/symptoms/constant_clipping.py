@@ -13,7 +13,7 @@ Why it matters       Only the direction of the gradient is left: the rate that w
 Mistaken for         Clipping in the first steps, or now and then, is what clipping is for.
 When to ignore it    Adam and its kin divide a constant factor out again. Recipes for recurrent networks clip
                      low on purpose.
-Causes               lr_too_high
+Causes               clipping_too_tight where the steps are short, lr_too_high where they are long
 Sources              K25, K26 (interdependencies §7)
 """
 
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnose import curves, layers
+from diagnose.batch import late_update_ratio
 from diagnose.findings import Finding, Severity
 from diagnose.progress import learned
 from diagnose.run import Run
@@ -35,6 +36,7 @@ CUT = 1e-3  # of the norm: less is rounding
 MUCH = 10.0  # times the limit: K25 scales the limit by factors of a rate, which seldom move by more
 FAR_TOO_MUCH = 100.0  # times the limit: a loss that falls at a hundredth of the rate would fall faster at the rate
 CLIMBED = 3.0  # times the first level of the norm before clipping
+LONG, SHORT = 1e-2, 3e-4  # of the weights' norm: 1e-3 is usual (Karpathy), half a decade or one beside it
 MIN_STEPS = 20  # fewer may all be the first ones
 
 
@@ -72,5 +74,17 @@ def find(run: Run) -> Iterator[Finding]:
         confidence=(0.5 + 0.45 * curves.sigmoid(2 * np.log10(factor))) * (1.0 if before is not None else 0.6),
         window=(int(steps[cut][0]), int(steps[cut][-1])),
         summary=f"Clipping cuts the gradient at {cut.mean():.0%} of the steps{times}: the limit sets their length.",
-        evidence={**evidence, "norm_before_clipping_climbs": layers.yes_or_no(climb >= CLIMBED)},
+        evidence={
+            **evidence,
+            "norm_before_clipping_climbs": layers.yes_or_no(climb >= CLIMBED),
+            "steps_are": _steps_are(run),
+        },
     )
+
+
+def _steps_are(run: Run) -> str:
+    """How far the steps go that the limit leaves: short, usual or long; unknown where that was not logged."""
+    ratio = late_update_ratio(run)
+    if ratio is None:
+        return "unknown"
+    return "long" if ratio >= LONG else "short" if ratio <= SHORT else "usual"

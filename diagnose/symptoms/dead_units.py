@@ -8,7 +8,8 @@ How it is told       The share of exact zeros after each layer's activation (`la
                      up to the end. Where the share jumps from one level to another and stays, the share
                      of units that must have died follows, if the others are as often zero as before;
                      that half of them died is a `warning`, unless the loss still ended at its best with
-                     more than a tenth of them alive, at a rate that is not far above the usual range.
+                     more than a tenth of them alive; at a rate far above the usual range the first tenth
+                     of the run is no place to lose them either way.
                      Without the layers' description every layer with such a share is looked at.
 Why it matters       A ReLU that is zero for every sample has no gradient: it never comes back.
 Mistaken for         Sparse units are zero for most samples and alive: 90 % of zeros and more, reached
@@ -39,6 +40,7 @@ DIED = 0.5  # of a layer's units: SageMaker Debugger's DeadRelu
 NEARLY_ALL = 0.9  # of a layer's units, at once: what is left decides what the model can still learn
 BESIDE = layers.MIN_SAMPLES  # sampled steps on either side of a jump, whose medians are compared
 NOISE_FACTOR = 4.0  # deviations of a sample's noise: a smaller jump of medians of five comes by chance
+EARLY = 0.1  # of the run: where a rate that is too high does its harm (K21)
 HELD = 0.9  # of the jump is still there at the end
 ZEROING = ("", "ReLU", "ReLU6", "Hardswish", "Hardsigmoid")  # "": a function, whose name is not known
 
@@ -98,7 +100,8 @@ def _dying_since(zeros: NDArray[np.float64], dead: int) -> int:
 
 
 def _half_dead(run: Run, signal: layers.Sampled, at: int, share: float, names: tuple[str, ...]) -> Finding:
-    fine = learned(run) and share < NEARLY_ALL and not _rate_is_far_above(run)
+    early = int(signal.steps[at]) - run.start <= EARLY * run.length
+    fine = learned(run) and share < NEARLY_ALL and not (early and _rate_is_far_above(run))
     return Finding(
         id="dead_units",
         severity=Severity.INFO if fine else Severity.WARNING,

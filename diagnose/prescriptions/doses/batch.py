@@ -16,7 +16,7 @@ SMALLEST: Final = 32  # K13: the smallest of the usual starts
 
 
 def enlarged(run: Run) -> int | None:
-    """The power of two nearest to the noise scale, at most four times the batch, and 32 at least.
+    """The power of two nearest to the noise scale, at most four times the batch, or 32 where that is more.
 
     None where the batch is not known.
     """
@@ -24,7 +24,8 @@ def enlarged(run: Run) -> int | None:
     if batch is None:
         return None
     noise = _noise_scale(run) or np.inf
-    return _power_of_two(max(float(np.clip(noise, 2 * batch, MOST_AT_ONCE * batch)), SMALLEST))
+    near = float(np.clip(noise, 2 * batch, MOST_AT_ONCE * batch))
+    return _power_of_two(max(near, min(noise, SMALLEST)))  # under the usual starts four times is little
 
 
 def shrunk(run: Run) -> int | None:
