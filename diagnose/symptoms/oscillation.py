@@ -49,6 +49,7 @@ PARTS = 8  # of the run, each with a noise of its own
 SWINGS = 3
 MIN_SPAN = 0.2  # of the run, from the first swing to the last
 NEEDLE = 0.6  # of a swing's points in its lowest quarter (a sine has a third): needles are `loss_spikes`
+MIDDLE = 0.7  # of a swing's points in the middle half of its height (a sine has a third, a triangle a half)
 REGULAR = 0.1  # coefficient of variation of the periods
 TAIL = 0.95  # quantile of the differences that noise is also judged by
 TAIL_NORMAL = 1.96 * 2**0.5  # that quantile of |difference|, for normal noise of deviation 1
@@ -109,7 +110,7 @@ def _found(run: Run, curve: curves.Curve, least: float, fall: float) -> Finding 
     steps = curve.steps
     if steps[last] - steps[first] < MIN_SPAN * (steps[-1] - steps[0]):
         return None
-    if _are_needles(curve.values, own):
+    if _are_needles(curve.values, own) or _are_outliers(curve.values, own):
         return None
     heights = [float(curve.values[high] - curve.values[low]) for low, high in own]
     period = float(np.median(np.diff(steps[[high for _, high in own]])))
@@ -170,6 +171,15 @@ def _are_needles(values: Values, swings: list[tuple[int, int]]) -> bool:
         for (low, high), (then, _) in pairwise(swings)
     ]
     return bool(shares) and float(np.median(shares)) > NEEDLE
+
+
+def _are_outliers(values: Values, swings: list[tuple[int, int]]) -> bool:
+    """Whether the curve is near the middle most of the time, and lows and highs are single values of its noise."""
+    shares = [
+        float(np.mean(np.abs(values[low:then] - (values[low] + values[high]) / 2) < (values[high] - values[low]) / 4))
+        for (low, high), (then, _) in pairwise(swings)
+    ]
+    return bool(shares) and float(np.median(shares)) > MIDDLE
 
 
 def _by_the_epoch(run: Run, loss: Series, fall: float) -> Finding | None:
