@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -192,9 +193,13 @@ def _scan(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     from diagnose import explaining
-    from diagnose.reports.explanation import as_text, index_as_text
+    from diagnose.reports.explanation import WIDTH, as_text, index_as_text
 
-    print(index_as_text(explaining.ids()) if options.id is None else as_text(explaining.explain(options.id)))
+    width = shutil.get_terminal_size((WIDTH, 0)).columns
+    if options.id is None:
+        print(index_as_text([page for kind in explaining.ids() for page in explaining.pages(kind)], width))
+    else:
+        print(as_text(explaining.explain(options.id), width))
     return HEALTHY
 
 

@@ -17,7 +17,7 @@ KINDS: Final[Mapping[str, str]] = {
     "L": "a check on the set-up",
     "T": "a tool, or a way of working",
 }
-_ROW: Final = re.compile(r"\bK(\d\d)(?:\s*(?:–|to)\s*K(\d\d))?")
+_ROW: Final = re.compile(r"\bK(\d\d)(?:\s*(?:–|-|to)\s*K(\d\d))?")
 
 
 @dataclass(frozen=True)
