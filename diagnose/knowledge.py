@@ -70,10 +70,8 @@ def _cited(sources: Iterable[str]) -> Iterator[KnowledgeRow]:
 
 
 def _row(name: str, told: Mapping[str, Any]) -> KnowledgeRow:
-    return KnowledgeRow(
-        name, told["kind"], told["claim"], tuple(told["sources"]), tuple(told.get("lives_in", ())),
-        told.get("note", ""), told.get("not_yet", ""),
-    )  # fmt: skip
+    entry: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    return KnowledgeRow(id=name, **entry)
 
 
 def _told() -> dict[str, Any]:

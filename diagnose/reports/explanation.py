@@ -45,8 +45,8 @@ def _index(pages: Sequence[Page], width: int) -> Iterator[str]:
 
 
 def _lines(page: Page, width: int) -> Iterator[str]:
-    yield f"{page.title}  [{page.kind} {page.id}]"
-    yield from (textwrap.fill(paragraph, width) for paragraph in page.paragraphs)
+    yield _filled(f"{page.title}  [{page.kind} {page.id}]", "", 2, width)
+    yield from (_filled(paragraph, "", 0, width) for paragraph in page.paragraphs)
     if page.sections:
         yield ""
         yield from (_filled(f"{heading:<{_BESIDE}}{text}", "", _BESIDE, width) for heading, text in page.sections)

@@ -1,21 +1,22 @@
-"""The knowledge base: every claim of the documents is there, sourced, and lives somewhere."""
+"""The knowledge base: every claim of the documents is there, sourced, lives somewhere, and is cited as it is told."""
 
 from __future__ import annotations
 
+import ast
 import re
+from dataclasses import FrozenInstanceError
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+import diagnose
 from diagnose import setup_rules, symptoms
 from diagnose.causes import known_causes
-from diagnose.cli import main
-from diagnose.errors import DiagnoseError
-from diagnose.explaining import citing, explain, ids
-from diagnose.knowledge import documents, known_rows, rows_in
+from diagnose.explaining import citing
+from diagnose.knowledge import cited, documents, known_rows, rows_in
 from diagnose.prescriptions.couplings import GRAPH
 from diagnose.prescriptions.remedies import known_remedies
-from diagnose.reports.explanation import as_markdown
 
 ROWS = {
     "S": "01 02 03 04 05 06 14 20 40 41 42 43 52 61 62",
@@ -23,14 +24,37 @@ ROWS = {
     "L": "11 12 13 22 23 26 31 32 33 35 45 50 60 63 66 82",
     "T": "15 28 30 34 36 51 53 54 68 80 81 83 84 85",
 }
-EVERY = [(kind, name) for kind, names in ids().items() for name in names]
+HOMES = {"S": "symptom", "C": "coupling", "L": "set-up rule", "T": "remedy"}
+ROOT = Path(__file__).parents[2]
+TORCH_AND_DASH = ("diagnose.hooks.", "diagnose.dashboard.")
+CITATION = re.compile(r"(K\d\d(?:(?:, ?|/|–)K\d\d)*) \(((?:[^()]|\([^()]*\))*)\)")
+PLACE = re.compile(rf"({'|'.join(documents())})((?:[,;]? ?(?:§\d+|“[^”]*”))*)")
+every_row = pytest.mark.parametrize("row", known_rows().values(), ids=lambda row: row.id)
 
 
-def sources():
-    """Where anything in the product names a source."""
-    yield from (s for cause in known_causes().values() for rule in cause.rules for s in rule.sources)
-    yield from (s for remedy in known_remedies().values() for s in remedy.sources)
-    yield from (s for coupling in GRAPH for s in coupling.sources)
+def told_once(text):
+    """A text of one line, with one kind of quotation marks, and no marks of comments in between."""
+    return re.sub(r'"([A-Z][^"]*)"', r"“\1”", re.sub(r"\s+(?:# )?", " ", text))
+
+
+def places(text):
+    """Document and section, for each that a text names: "deep-dive §4, §7"."""
+    for document, sections in PLACE.findall(text):
+        yield from (f"{document} {section}" for section in re.findall(r"§\d+|“[^”]*”", sections))
+        if not sections:
+            yield document
+
+
+def disagreements(text):
+    """What a text cites otherwise than the knowledge base has it: unknown rows, sections that are not a row's own."""
+    yield from (name for name in rows_in(text) if name not in known_rows())
+    for names, where in CITATION.findall(told_once(text)):
+        rows, named = cited([names]), list(places(where))
+        own = {source for row in rows for source in row.sources}
+        yield from (f"{names} ({place})" for place in named if not any(source.startswith(place) for source in own))
+        for row in rows:
+            if named and not any(source.startswith(place) for place in named for source in row.sources):
+                yield f"{row.id} ({where})"
 
 
 def test_every_claim_of_the_documents_is_a_row_of_its_kind():
@@ -38,67 +62,96 @@ def test_every_claim_of_the_documents_is_a_row_of_its_kind():
     assert {name: row.kind for name, row in known_rows().items()} == wanted
 
 
-@pytest.mark.parametrize("row", list(known_rows().values()), ids=lambda row: row.id)
-def test_a_row_has_a_source_and_lives_somewhere_or_says_that_it_does_not_yet(row):
-    assert row.claim and row.sources
-    assert all(any(source.startswith(name) for name in documents()) for source in row.sources)
-    assert citing(row.id) or row.lives_in or row.not_yet
-    for place in row.lives_in:
-        module, _, function = place.partition(":")
-        assert callable(getattr(import_module(module), function))
+@every_row
+def test_a_row_says_something_and_names_document_and_section(row):
+    assert row.claim.endswith(".") and row.sources
+    assert all(list(places(source)) == [source] for source in row.sources)
+    with pytest.raises(FrozenInstanceError):
+        row.claim = "something else"
 
 
-def test_what_is_not_built_yet_is_not_there(monkeypatch):
-    import diagnose
+@every_row
+def test_a_row_lives_where_its_kind_lives_or_names_its_code_or_says_that_it_is_not_built(row):
+    assert HOMES[row.kind] in {kind for kind, _ in citing(row.id)} or row.lives_in or row.not_yet
 
+
+@pytest.mark.parametrize("place", sorted({place for row in known_rows().values() for place in row.lives_in}))
+def test_the_code_that_a_row_names_exists(place):
+    module, _, name = place.partition(":")
+    if module.startswith(TORCH_AND_DASH):
+        tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    else:
+        assert callable(getattr(import_module(module), name))
+
+
+def test_what_is_said_to_be_not_built_yet_is_not_there():
     for row in known_rows().values():
         _, dot, function = row.not_yet.partition("diagnose.")
         assert not dot or not hasattr(diagnose, function)
 
 
-@pytest.mark.parametrize("source", sorted(set(sources())))
-def test_a_source_cites_known_rows_and_their_own_documents(source):
-    rows = [known_rows()[name] for name in rows_in(source)]
-    assert rows
-    cited = re.search(r"\((.*)\)", source)
-    for document in documents():
-        if cited and document in cited.group(1):
-            assert any(document in own for row in rows for own in row.sources)
+def test_the_document_that_prints_two_formulas_alike_is_read_with_care():
+    assert "interdependencies §2" in known_rows()["K45"].note
 
 
-PAGES = {name: symptoms.manual_page(name) for name in symptoms.ids()} | {
-    name: setup_rules.manual_page(name) for name in setup_rules.rules()
-}
+CITING = (
+    {f"cause {each.id}": [s for rule in each.rules for s in rule.sources] for each in known_causes().values()}
+    | {f"remedy {each.id}": list(each.sources) for each in known_remedies().values()}
+    | {f"coupling {each.id}": list(each.sources) for each in GRAPH}
+    | {f"symptom {name}": [symptoms.manual_page(name)] for name in symptoms.ids()}
+    | {f"set-up rule {name}": [setup_rules.manual_page(name)] for name in setup_rules.rules()}
+)
 
 
-@pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
-def test_a_manual_page_cites_known_rows_alone(text):
-    assert rows_in(text) and set(rows_in(text)) <= set(known_rows())
+@pytest.mark.parametrize("sources", CITING.values(), ids=CITING)
+def test_every_source_cites_known_rows_and_their_own_sections(sources):
+    assert sources and all(rows_in(source) for source in sources)
+    assert not [each for source in sources for each in disagreements(source)]
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY)
-def test_everything_with_an_id_has_a_page_that_rests_on_a_claim(kind, name):
-    (page,) = [page for page in explain(name) if page.kind == kind]
-    assert page.title and page.text and page.rows
-    assert f"#{name}" in as_markdown(page)
+FILES = sorted(
+    path
+    for folder in ("diagnose", "hooks", "dashboard")
+    for pattern in ("*.py", "*.toml")
+    for path in (ROOT / folder).rglob(pattern)
+    if path.name != "knowledge.py" and rows_in(path.read_text(encoding="utf-8"))
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_code_and_comments_cite_known_rows_and_their_own_sections(path):
+    assert not list(disagreements(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("K01 (deep-dive §2)", ""),
+        ("K40, K49 (deep-dive §4)", ""),
+        ("K84 (tune-like-a-champ\n    # “Key Takeaways”)", ""),
+        ('K52 (tune-like-a-champ "Fine-tuning Layer(s)", interdependencies §1)', ""),
+        ("K99", "K99"),
+        ("K01 (deep-dive §3)", "K01"),
+        ("K01, K07 (interdependencies §1)", "K01"),
+        ("K40 (deep-dive §4, §7)", "K40"),
+    ],
+)
+def test_a_citation_of_another_section_is_seen(text, wrong):
+    found = list(disagreements(text))
+    assert bool(found) == bool(wrong) and all(each.startswith(wrong) for each in found)
 
 
 @pytest.mark.parametrize(
     ("text", "rows"),
-    [("K25, K26 (interdependencies §7)", "K25 K26"), ("K07/K08", "K07 K08"), ("K01–K03", "K01 K02 K03"), ("OK12", "")],
+    [
+        ("K25, K26 (interdependencies §7)", "K25 K26"),
+        ("K61, K62, K63 (interdependencies §5)", "K61 K62 K63"),
+        ("K07/K08", "K07 K08"),
+        ("K01–K03, K02", "K01 K02 K03"),
+        ("K01-K03", "K01 K02 K03"),
+        ("OK12", ""),
+    ],
 )
 def test_rows_are_read_out_of_sources(text, rows):
     assert rows_in(text) == tuple(rows.split())
-
-
-def test_what_nothing_is_called_is_answered_with_what_is_spelt_alike():
-    with pytest.raises(DiagnoseError, match="overfitting"):
-        explain("overfiting")
-
-
-def test_the_command_explains_and_lists(capsys):
-    assert main(["explain", "k20"]) == 0 and "λ_max" in capsys.readouterr().out
-    assert main(["explain"]) == 0
-    listed = capsys.readouterr().out
-    assert all(name in listed for name in ("nan_loss", "lr_too_high", "batch_size-lr", "K85"))
-    assert main(["explain", "nothing_like_it"]) == 2
