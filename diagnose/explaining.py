@@ -17,6 +17,7 @@ from diagnose.prescriptions.couplings import GRAPH
 from diagnose.prescriptions.remedies import known_remedies
 
 NEARLY_PROVES, SPEAKS_CLEARLY = 2.5, 1.5  # log-odds, as in the head of causes.toml
+RATES: Final = {"borne": "at a rate below what the run had borne", "raised": "at a rate above all before"}
 _HEADING: Final = re.compile(r"(\S.*?) {3,}(\S.*)")  # of a manual page: "Why it matters       The weights …"
 
 Lists = tuple[tuple[str, tuple[str, ...]], ...]
@@ -176,20 +177,30 @@ def _told_in(source: str) -> str:
 
 
 def _spoken_for(finding: str) -> Iterator[str]:
-    """The causes that a finding speaks for, the clearest first."""
-    weights = {
-        cause.id: max((rule.log_odds for rule in cause.rules if rule.finding == finding), default=0.0)
+    """The causes that a finding speaks for, the clearest first, each with what it asks for where it is clearest."""
+    clearest = [
+        (max(rules, key=lambda rule: rule.log_odds), cause)
         for cause in known_causes().values()
-    }
-    for name, weight in sorted(weights.items(), key=lambda item: -item[1]):
-        if weight > 0:
-            how = "nearly proves it" if weight > NEARLY_PROVES else "clearly" if weight > SPEAKS_CLEARLY else "a little"
-            yield f"{known_causes()[name].title} ({name}), {how} ({weight:+g})"
+        if (rules := [rule for rule in cause.rules if rule.finding == finding and rule.log_odds > 0])
+    ]
+    for rule, cause in sorted(clearest, key=lambda pair: -pair[0].log_odds):
+        weight = rule.log_odds
+        how = "nearly proves it" if weight > NEARLY_PROVES else "clearly" if weight > SPEAKS_CLEARLY else "a little"
+        yield f"{cause.title} ({cause.id}), {how} ({'; '.join((f'{weight:+g}', *_asked(rule)))})"
 
 
 def _weighed(rule: Rule) -> str:
-    told = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in rule.where.items())
-    return f"{rule.log_odds:+g} {rule.finding}{f' ({told})' if told else ''}: {rule.because}"
+    asked = "; ".join(_asked(rule))
+    return f"{rule.log_odds:+g} {rule.finding}{f' ({asked})' if asked else ''}: {rule.because}"
+
+
+def _asked(rule: Rule) -> Iterator[str]:
+    """What a rule asks for beside its finding."""
+    yield from (f"{name.replace('_', ' ')}: {value}" for name, value in rule.where.items())
+    if rule.early:
+        yield "in the first tenth of the run"
+    if rule.rate:
+        yield RATES[rule.rate]
 
 
 def _listed(*lists: tuple[str, Iterable[str]]) -> Lists:

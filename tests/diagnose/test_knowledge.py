@@ -34,7 +34,7 @@ every_row = pytest.mark.parametrize("row", known_rows().values(), ids=lambda row
 
 def told_once(text):
     """A text of one line, with one kind of quotation marks, and no marks of comments in between."""
-    return re.sub(r'"([A-Z][^"]*)"', r"“\1”", re.sub(r"\s+(?:# )?", " ", text))
+    return re.sub(r'-champ "([^"]*)"', r"-champ “\1”", re.sub(r"\s+(?:# )?", " ", text))
 
 
 def places(text):
