@@ -6,16 +6,34 @@ run in the root itself is named `.`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qs, quote
 
 RUNS: Final = "/"
 RUN: Final = "/run"
+COMPARE: Final = "/compare"
+WHAT_IF: Final = "/what-if"
 
 
 def run_address(name: str) -> str:
     """The address of a run's page."""
     return f"{RUN}?name={quote(name, safe='/')}"
+
+
+def compare_address(names: Iterable[str]) -> str:
+    """The address of several runs side by side."""
+    return f"{COMPARE}?" + "&".join(f"run={quote(name, safe='/')}" for name in names)
+
+
+def run_names(search: str | None) -> list[str]:
+    """The runs named in an address's query, each once."""
+    return list(dict.fromkeys(parse_qs((search or "").removeprefix("?")).get("run", [])))
+
+
+def settings(search: str | None) -> dict[str, str]:
+    """The settings in an address's query, by name; of several values the last."""
+    return {name: values[-1] for name, values in parse_qs((search or "").removeprefix("?")).items()}
 
 
 def run_name(search: str | None) -> str:

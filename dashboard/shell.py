@@ -9,7 +9,7 @@ from dash import Dash, Input, Output, dcc, html
 
 from diagnose.dashboard import addresses
 from diagnose.dashboard.clientside import call_in_browser
-from diagnose.dashboard.pages import run, runs
+from diagnose.dashboard.pages import compare, run, runs, what_if
 from diagnose.dashboard.pieces import aria, hint, icon
 from diagnose.dashboard.store import Store
 
@@ -42,6 +42,10 @@ def build(app: Dash, store: Store) -> None:
             return runs.layout(store)
         if pathname == addresses.RUN:
             return run.layout(store, addresses.run_name(search))
+        if pathname == addresses.COMPARE:
+            return compare.layout(store, addresses.run_names(search))
+        if pathname == addresses.WHAT_IF:
+            return what_if.layout(addresses.settings(search))
         return hint("There is no such page", dcc.Link("Back to all runs", href=addresses.RUNS))
 
     place = (Input("address", "pathname"), Input("address", "search"))
@@ -49,6 +53,8 @@ def build(app: Dash, store: Store) -> None:
     call_in_browser(app, "frame.dark", Output("dark", "data"), Input("dark", "id"), at_start=True)
     runs.connect(app, store)
     run.connect(app, store)
+    compare.connect(app, store)
+    what_if.connect(app)
 
 
 def _frame(store: Store) -> dmc.MantineProvider:
@@ -77,6 +83,11 @@ def _header(store: Store) -> html.Div:
                 [html.Img(src="/assets/mark.svg", alt="", className="mark"), html.Span("diagnose")],
                 href=addresses.RUNS,
                 className="brand",
+            ),
+            html.Nav(
+                [dcc.Link("Runs", href=addresses.RUNS), dcc.Link("What if", href=addresses.WHAT_IF)],
+                className="nav",
+                **aria(label="Pages"),
             ),
             html.Span(str(store.root), className="root", title=str(store.root)),
             dmc.ColorSchemeToggle(

@@ -52,7 +52,7 @@
   };
   document.addEventListener("click", (event) => {
     const link = linkOf(event.target);
-    if (link && !event.target.closest("a") && String(window.getSelection()) === "") link.click();
+    if (link && !event.target.closest("a, [col-id=ag-Grid-SelectionColumn]") && String(window.getSelection()) === "") link.click();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.classList?.contains("ag-cell")) linkOf(event.target)?.click();
@@ -60,7 +60,7 @@
 
   // A narrow window keeps health and name; the name's second line then tells the finding.
   const narrow = window.matchMedia("(max-width: 760px)");
-  const wide = ["finding", "change", "spark", "train", "validation", "steps", "lr", "optimizer", "batch"];
+  const wide = ["ag-Grid-SelectionColumn", "finding", "change", "spark", "train", "validation", "steps", "lr", "optimizer", "batch"];
   const grid = () => (document.querySelector("#runs-grid .ag-root") ? window.dash_ag_grid.getApi("runs-grid") : null);
   const fit = () => grid()?.setColumnsVisible(wide, !narrow.matches);
   narrow.addEventListener("change", fit);
@@ -70,6 +70,16 @@
       filter: async (text) => {
         (await window.dash_ag_grid.getApiAsync("runs-grid")).setGridOption("quickFilterText", text || "");
         return window.dash_clientside.no_update;
+      },
+      compare: (rows) => {
+        const chosen = (rows || []).slice(0, 10);
+        const query = chosen.map(({ name }) => `run=${encodeURIComponent(name)}`).join("&");
+        const ready = chosen.length > 1;
+        return [
+          ready ? `/compare?${query}` : "/compare",
+          ready ? `Compare ${chosen.length} runs` : "Compare",
+          ready ? "button" : "button button-off",
+        ];
       },
       fit: async () => {
         await window.dash_ag_grid.getApiAsync("runs-grid");

@@ -8,6 +8,7 @@ from dash import html
 
 from diagnose.dashboard import pieces
 from diagnose.diagnosis import Change, Diagnosis, HeldBack, Prescription
+from diagnose.reports.moves import Move, moves_of
 from diagnose.reports.numbers import shown
 
 
@@ -16,11 +17,8 @@ def card(diagnosis: Diagnosis) -> html.Section:
     prescription = diagnosis.prescription
     if not prescription.changes:
         return pieces.card("What to change", html.P(_nothing(diagnosis), className="quiet"))
-    moves: list[Any] = [_move(position, move) for position, move in enumerate(_moves(prescription), start=1)]
-    if prescription.held_back:
-        moves.append(_later(prescription.held_back))
     stage = f"stage: {prescription.stage}" if prescription.stage else ""
-    return pieces.card("What to change", html.Div(moves, className="moves"), note=stage)
+    return pieces.card("What to change", html.Div(moves(prescription), className="moves"), note=stage)
 
 
 def _nothing(diagnosis: Diagnosis) -> str:
@@ -29,29 +27,21 @@ def _nothing(diagnosis: Diagnosis) -> str:
     return "No change follows from these findings with enough certainty. Look at the evidence below."
 
 
-def _moves(prescription: Prescription) -> list[list[Change]]:
-    """The changes by move: each leader with all that it pulls along, directly or through another."""
-    by_remedy = {change.remedy: change for change in prescription.changes}
-
-    def leader(change: Change) -> str:
-        seen = set()
-        while change.coupled_to in by_remedy and change.remedy not in seen:
-            seen.add(change.remedy)
-            change = by_remedy[change.coupled_to]
-        return change.remedy
-
-    moves: dict[str, list[Change]] = {}
-    for change in prescription.changes:
-        moves.setdefault(leader(change), []).append(change)
-    return list(moves.values())
+def moves(prescription: Prescription) -> list[Any]:
+    """Each move as an article, and the advice that waits."""
+    every = moves_of(prescription)
+    shown_moves: list[Any] = [_move(position, move, len(every)) for position, move in enumerate(every, start=1)]
+    return [*shown_moves, _later(prescription.held_back)] if prescription.held_back else shown_moves
 
 
-def _move(position: int, move: list[Change]) -> html.Article:
-    first, *coupled = move
-    parts = [html.Div(f"Move {position}", className="eyebrow"), _change(first)]
-    if coupled:
+def _move(position: int, move: Move, several: int) -> html.Article:
+    parts = [
+        html.Div(f"Move {position} of {several}", className="eyebrow") if several > 1 else None,
+        _change(move.lead),
+    ]
+    if move.coupled:
         parts.append(html.Div("and together with it", className="coupled-label"))
-        parts.append(html.Div([_change(change) for change in coupled], className="coupled"))
+        parts.append(html.Div([_change(change) for change in move.coupled], className="coupled"))
     return html.Article(parts, className="move")
 
 

@@ -12,6 +12,7 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
+from diagnose.dashboard import addresses
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.health import WORST_FIRST, Health
 from diagnose.dashboard.pieces import aria, hidden, hint, icon
@@ -40,24 +41,24 @@ def _number(field: str, title: str, width: int) -> dict[str, Any]:
 
 
 COLUMNS: Final[list[dict[str, Any]]] = [
-    {"field": "order", "headerName": "Health", "width": 138, "cellRenderer": "Health", "sort": "asc"},
-    {"field": "name", "headerName": "Run", "minWidth": 160, "flex": 3, "cellRenderer": "RunName"},
+    {"field": "order", "headerName": "Health", "width": 128, "cellRenderer": "Health", "sort": "asc"},
+    {"field": "name", "headerName": "Run", "minWidth": 156, "flex": 3, "cellRenderer": "RunName"},
     {"field": "finding", "headerName": "Worst finding", "minWidth": 150, "flex": 3, "cellRenderer": "Finding"},
-    {"field": "change", "headerName": "Change first", "minWidth": 160, "flex": 3, "cellRenderer": "Change"},
+    {"field": "change", "headerName": "Change first", "minWidth": 152, "flex": 3, "cellRenderer": "Change"},
     {
         "field": "spark",
         "headerName": "Loss",
-        "width": 124,
+        "width": 118,
         "cellRenderer": "Spark",
         "cellDataType": False,
         "sortable": False,
     },
-    _number("train", "Train", 78),
-    _number("validation", "Valid.", 78),
-    _number("steps", "Steps", 82),
-    _number("lr", "lr", 80),
-    {"field": "optimizer", "headerName": "Optimizer", "width": 96},
-    _number("batch", "Batch", 72),
+    _number("train", "Train", 74),
+    _number("validation", "Valid.", 74),
+    _number("steps", "Steps", 76),
+    _number("lr", "lr", 74),
+    {"field": "optimizer", "headerName": "Optimizer", "width": 94},
+    _number("batch", "Batch", 66),
 ]
 
 
@@ -71,12 +72,20 @@ def layout(store: Store) -> html.Div:
             html.Div(
                 [
                     html.Div([html.H1("Runs"), html.Div(_counts(known), id="runs-counts", className="counts")]),
-                    dmc.TextInput(
-                        id="runs-filter",
-                        placeholder="Filter by name, finding, optimizer …",
-                        leftSection=icon("search"),
-                        className="filter",
-                        **aria(label="Filter runs"),
+                    html.Div(
+                        [
+                            dcc.Link(
+                                "Compare", id="runs-compare", href=addresses.COMPARE, className="button button-off"
+                            ),
+                            dmc.TextInput(
+                                id="runs-filter",
+                                placeholder="Filter by name, finding, optimizer …",
+                                leftSection=icon("search"),
+                                className="filter",
+                                **aria(label="Filter runs"),
+                            ),
+                        ],
+                        className="page-tools",
                     ),
                 ],
                 className="page-head",
@@ -108,6 +117,14 @@ def connect(app: Dash, store: Store) -> None:
             raise PreventUpdate
         return current, _counts(current), _table_style(current), hidden(bool(current)), digest
 
+    call_in_browser(
+        app,
+        "runs.compare",
+        Output("runs-compare", "href"),
+        Output("runs-compare", "children"),
+        Output("runs-compare", "className"),
+        Input("runs-grid", "selectedRows"),
+    )
     call_in_browser(app, "runs.filter", Output("runs-filter", "error"), Input("runs-filter", "value"))
     call_in_browser(app, "runs.fit", Output("runs-grid", "className"), Input("runs-grid", "id"), at_start=True)
 
@@ -127,6 +144,8 @@ def _table(known: list[Row]) -> dash_ag_grid.AgGrid:
             "suppressMovableColumns": True,
             "enableCellTextSelection": True,
             "animateRows": False,
+            "rowSelection": {"mode": "multiRow", "headerCheckbox": False, "enableClickSelection": False},
+            "selectionColumnDef": {"width": 44, "suppressHeaderMenuButton": True},
             "tooltipShowDelay": 400,
         },
     )

@@ -62,7 +62,11 @@ def compare(run_a: Run | str | os.PathLike[str], run_b: Run | str | os.PathLike[
     a setting that differs, and by a setting that is the only one to differ; where nothing differs beyond chance,
     nothing is explained. Raises what `examine` raises.
     """
-    a, b = examine(run_a), examine(run_b)
+    return compared(examine(run_a), examine(run_b))
+
+
+def compared(a: Diagnosis, b: Diagnosis) -> Comparison:
+    """The same for runs that were examined already."""
     settings = differences(a.run, b.run)
     other = [each.setting for each in settings if each.setting in OTHER_TASK and each.told_by_both]
     comparable = not other and comparable_losses(a.run, b.run)

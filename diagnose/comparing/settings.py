@@ -39,34 +39,36 @@ class Difference:
 
 def differences(a: Run, b: Run) -> tuple[Difference, ...]:
     """Every setting that differs, or that one log alone tells; hyperparameters first, incidental ones last."""
-    left, right = _told(a), _told(b)
+    left, right = told(a), told(b)
     found = [
         Difference(name, left.get(name), right.get(name), HYPERPARAMETERS[name].unit if name in HYPERPARAMETERS else "")
         for name in dict.fromkeys((*left, *right))
-        if not _same(left.get(name), right.get(name))
+        if not same(left.get(name), right.get(name))
     ]
     found.sort(key=lambda each: (each.incidental, each.setting not in HYPERPARAMETERS, not each.told_by_both))
     return tuple(found)
 
 
-def _told(run: Run) -> dict[str, Setting]:
+def told(run: Run) -> dict[str, Setting]:
+    """Everything a run's log tells of its set-up that two runs may differ in, by our names."""
     setup = run.setup
-    told: dict[str, Setting] = dict(settings_of(run).values)
+    every: dict[str, Setting] = dict(settings_of(run).values)
     if run.length:
-        told.setdefault("steps", run.length)
+        every.setdefault("steps", run.length)
     for mapping in (setup.config, setup.model, setup.environment):
         for name, value in mapping.items():
             if isinstance(value, str | int | float):
-                told.setdefault(canonical(str(name)), value)
-    told |= {f"layers: {kind}": count for kind, count in _plain(setup.modules).items()}
-    return told
+                every.setdefault(canonical(str(name)), value)
+    every |= {f"layers: {kind}": count for kind, count in _plain(setup.modules).items()}
+    return every
 
 
 def _plain(modules: Mapping[str, Any]) -> dict[str, int]:
     return {kind: count for kind, count in modules.items() if isinstance(count, int)}
 
 
-def _same(a: Setting, b: Setting) -> bool:
+def same(a: Setting, b: Setting) -> bool:
+    """Whether two values are equal but for float32's rounding."""
     if isinstance(a, int | float) and isinstance(b, int | float):
         return isclose(a, b, rel_tol=SAME)
     return a == b

@@ -105,12 +105,12 @@ GRAPH: Final = (
         ("K30 (stability-scaling §3)",), rate.decay_steps_for_steps,
     ),
     Coupling(
-        "epochs", "early_stopping", "E′ > 2·E: keep the checkpoint of the best validation loss",
+        "epochs", "early_stopping", "E′ > 2.5·E: keep the checkpoint of the best validation loss",
         "The longer the training, the more it may memorise.", ("K49 (deep-dive §4, §7)", "K51 (deep-dive §4)"),
         generalisation.early_stopping_for_epochs,
     ),
     Coupling(
-        "steps", "early_stopping", "T′ > 2·T: keep the checkpoint of the best validation loss",
+        "steps", "early_stopping", "T′ > 2.5·T: keep the checkpoint of the best validation loss",
         "The longer the training, the more it may memorise.", ("K49 (deep-dive §4, §7)", "K51 (deep-dive §4)"),
         generalisation.early_stopping_for_steps,
     ),

@@ -12,7 +12,7 @@ from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import Settings
 
-SAME = 0.01  # relative: a smaller move is not worth a line
+SAME = 0.05  # relative: a smaller move is not worth a line
 ROUNDED = 0.5  # what rounding to a whole number changes
 
 

@@ -8,7 +8,7 @@ from diagnose.prescriptions import scaling
 from diagnose.prescriptions.coupling import ratio
 from diagnose.prescriptions.settings import Settings
 
-MUCH_LONGER = 2.0  # times: more than what other couplings ask for
+MUCH_LONGER = 2.5  # times: more than what other couplings ask for, rounded to whole epochs
 MUCH_SMOOTHING = 0.1  # ε: the usual value, above which logits lie clearly closer (K48)
 BEST_CHECKPOINT = "best checkpoint"
 

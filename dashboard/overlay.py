@@ -1,0 +1,85 @@
+"""Curves of several runs in one plot, over steps, epochs, hours or samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from diagnose import facts
+from diagnose.dashboard.store import Entry
+from diagnose.reports.figures import themed, thinned
+from diagnose.run import Run, Series, Values
+from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
+
+Axis = Literal["step", "epoch", "hours", "samples"]
+AXES: Final[tuple[Axis, ...]] = ("step", "epoch", "hours", "samples")
+# Okabe and Ito's eight, and two greys: ten runs stay apart for colour-blind eyes, the dashes help beyond five.
+COLOURS: Final = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B5A300", "#6A51A3", "#8A8F98", "#444B55",
+)  # fmt: skip
+AXIS_WORDS: Final = {"step": "steps", "epoch": "epochs", "hours": "time", "samples": "samples"}
+DASHES: Final = ("solid",) * 5 + ("dash",) * 5
+MOST_RUNS: Final = len(COLOURS)
+SPREAD_DECADES: Final = 1.5  # values that span more are drawn on a logarithmic axis
+FIRST: Final = (TRAIN_LOSS, VALIDATION_LOSS)
+SECONDS_AN_HOUR: Final = 3600.0
+
+
+def signals(entries: Sequence[Entry]) -> list[str]:
+    """Every scalar that some of the runs logged, the losses first."""
+    every = {name for entry in entries if entry.diagnosis for name in entry.diagnosis.run.scalars}
+    shown = sorted(name for name in every if not name.startswith("diagnose/"))
+    return [*(name for name in FIRST if name in every), *(name for name in shown if name not in FIRST)]
+
+
+def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> go.Figure:
+    """The signal of each run that logged it, in the runs' order and colours."""
+    drawn = go.Figure()
+    heights = []
+    for place, entry in enumerate(entries[:MOST_RUNS]):
+        series = entry.diagnosis.run.scalar(signal) if entry.diagnosis else None
+        if entry.diagnosis is None or series is None or not len(series.finite):
+            continue
+        kept = thinned(series.finite)
+        along = _along(entry.diagnosis.run, kept, axis)
+        if along is None:
+            continue
+        heights.append(kept.values)
+        drawn.add_trace(
+            go.Scatter(
+                x=along, y=kept.values, name=entry.name, mode="lines",
+                line={"color": COLOURS[place], "dash": DASHES[place], "width": 1.6},
+                hovertemplate="%{y:.4g}",
+            )
+        )  # fmt: skip
+    every = np.concatenate(heights) if heights else np.empty(0)
+    logarithmic = bool(len(every)) and every.min() > 0 and np.log10(every.max() / every.min()) > SPREAD_DECADES
+    drawn.update_layout(
+        xaxis={"title": {"text": axis}, "automargin": True}, hovermode="x unified", showlegend=False,
+        yaxis={"type": "log", "exponentformat": "power"} if logarithmic else {"automargin": True},
+        uirevision=f"{signal} {axis}",
+    )  # fmt: skip
+    if not heights:
+        needed = {"epoch": ": config needs batch_size and dataset_size", "samples": ": config needs batch_size"}
+        told = f"None of these logs tells {signal} over {AXIS_WORDS[axis]}{needed.get(axis, '')}."
+        drawn.add_annotation(text=told, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+    themed(drawn, dark)
+    return drawn.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 40})
+
+
+def _along(run: Run, series: Series, axis: Axis) -> Values | None:
+    """Where the series' values lie on the axis; None where the log does not tell."""
+    steps = series.steps.astype(np.float64)
+    if axis == "step":
+        return steps
+    if axis == "hours":
+        since = series.wall_times - series.wall_times[0]
+        return since / SECONDS_AN_HOUR if since[-1] > 0 else None
+    if axis == "samples":
+        batch = facts.effective_batch_size(run.setup)
+        return steps * batch if batch else None
+    per_epoch = facts.steps_per_epoch(run.setup)
+    return steps / per_epoch if per_epoch else None
