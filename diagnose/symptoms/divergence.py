@@ -5,7 +5,8 @@ What it looks like   The loss falls, or never gets to; then it climbs, in a few 
 How it is told       The rise from the best smoothed level to the last one, against the progress made
                      before (first level minus best), and against the curve's own noise. A run that never
                      made progress diverges where it ends above its first values; and where all of its second
-                     half is ten times as high, however wildly it is thrown about up there.
+                     half is ten times as high, or where a classifier ends at twice the loss of a guess,
+                     however wildly it is thrown about up there.
 Why it matters       The weights at the end are worse than those of an earlier step.
 Mistaken for         `loss_spikes` come back; `nan_loss` ends in a non-finite number; `overfitting` rises
                      in the validation loss alone.
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from diagnose import curves
+from diagnose.chance import chance_loss
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS
@@ -35,6 +37,7 @@ MIN_VALUES = 8  # fewer values do not tell a climb from a bad start
 ORDERS = 10.0  # times the first loss, all of the second half: no noise, whatever its size
 FEW_VALUES = 4  # then: the loss may overflow within a few steps
 LAST_POINTS = 3  # of the reduced curve, before it stops being a number
+ABOVE_A_GUESS = 2.0  # times ln(classes): sound classifiers begin at once to twice of it at the most
 CLIMB_SHARE = 0.25  # of the rise: where the climb counts as begun
 
 
@@ -66,7 +69,7 @@ def find(run: Run) -> Iterator[Finding]:
         needed = max(needed, RISE_OF_FIRST * abs(first))
         if factor == NOISE_FACTOR:  # a single first value may be low by chance
             needed = max(needed, NOISE_FACTOR * noise_of_one)
-    if thrown or _left_for_good(raw.values):  # then the noise up there does not count against it
+    if thrown or _left_for_good(raw.values) or _far_above_a_guess(run, last):  # then the noise up there does not count against it
         needed = min(needed, max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first)))
     if rise <= needed or needed <= 0:  # without noise, fall or level there is no scale to judge by
         return
@@ -95,6 +98,12 @@ def find(run: Run) -> Iterator[Finding]:
 def _thrown_by_orders(values: Values) -> bool:
     """Whether a positive loss lies far above its first value throughout its second half."""
     return bool(values.min() > 0 and values[len(values) // 2 :].min() > ORDERS * values[0])
+
+
+def _far_above_a_guess(run: Run, last: float) -> bool:
+    """Whether a classifier ends with a loss that a uniform guess stays far under: no noise of batches does that."""
+    chance = chance_loss(run)
+    return chance is not None and last > ABOVE_A_GUESS * chance
 
 
 def _left_for_good(values: Values) -> bool:

@@ -86,6 +86,16 @@ def test_a_climb_that_ends_in_nan_is_a_divergence_however_short(run_with, rng):
     assert not only(run_with(**{"loss/train": np.where(np.arange(STEPS) < 600, falling(rng), np.nan)}), "divergence")
 
 
+def test_a_classifier_thrown_far_above_a_guess_by_its_first_step_diverges_however_noisy_it_is_there(rng):
+    loss = np.r_[2.3, 35 * np.exp(0.5 * rng.normal(size=149))]
+    series = Series(np.arange(1, 151), loss, np.zeros(150))
+    assert only(Run("r", Setup(config={"num_classes": 10}), {"loss/train": series}), "divergence")
+    assert not only(
+        Run("r", Setup(config={"num_classes": 10}), {"loss/train": Series(series.steps, loss / 35, series.wall_times)}),
+        "divergence",
+    )
+
+
 def test_a_recovered_spike_is_no_divergence(run_with, rng):
     loss = falling(rng)
     loss[500:540] += 10
