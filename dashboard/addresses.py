@@ -14,11 +14,17 @@ RUNS: Final = "/"
 RUN: Final = "/run"
 COMPARE: Final = "/compare"
 WHAT_IF: Final = "/what-if"
+REPORT: Final = "/report"
 
 
 def run_address(name: str) -> str:
     """The address of a run's page."""
     return f"{RUN}?name={quote(name, safe='/')}"
+
+
+def report_address(name: str, kind: str) -> str:
+    """The address of a run's report as a file; `kind` is html, md or json."""
+    return f"{REPORT}?name={quote(name, safe='/')}&format={kind}"
 
 
 def compare_address(names: Iterable[str]) -> str:

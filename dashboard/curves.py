@@ -9,8 +9,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from diagnose.diagnosis import Diagnosis
-from diagnose.reports.figures import layer_heatmap, loss_figure, signal_figure, themed
-from diagnose.signals import GRAD_NORM, LAYER_ACTIVATION_VARIANCE, LAYER_GRAD_NORM, LR
+from diagnose.facts import effective_batch_size
+from diagnose.reports.figures import PALETTE, layer_heatmap, loss_figure, signal_figure, themed
+from diagnose.run import Run
+from diagnose.signals import (
+    GRAD_NORM,
+    LAYER_ACTIVATION_VARIANCE,
+    LAYER_GRAD_NORM,
+    LAYER_UPDATE_RATIO,
+    LAYER_ZERO_FRACTION,
+    LR,
+    LR_SHARPNESS,
+    NOISE_SCALE,
+)
 
 Window = tuple[int, int]
 
@@ -23,6 +34,10 @@ _TITLES: Final = {
     "grad-norm": "Gradient norm",
     "layer-grad-norm": "Gradient norm by layer",
     "layer-variance": "Activation variance by layer",
+    "layer-update": "Update ratio by layer",
+    "layer-zeros": "Share of zeros by layer",
+    "curvature": "Curvature: η·λ_max",
+    "noise": "Gradient noise scale against the batch",
 }
 
 
@@ -60,7 +75,29 @@ def _drawers(diagnosis: Diagnosis) -> dict[str, Callable[[], go.Figure]]:
         drawers["layer-grad-norm"] = lambda: layer_heatmap(diagnosis, LAYER_GRAD_NORM)
     if run.per_layer(LAYER_ACTIVATION_VARIANCE):
         drawers["layer-variance"] = lambda: layer_heatmap(diagnosis, LAYER_ACTIVATION_VARIANCE)
+    if run.per_layer(LAYER_UPDATE_RATIO):
+        drawers["layer-update"] = lambda: layer_heatmap(diagnosis, LAYER_UPDATE_RATIO)
+    if run.per_layer(LAYER_ZERO_FRACTION):
+        drawers["layer-zeros"] = lambda: layer_heatmap(diagnosis, LAYER_ZERO_FRACTION)
+    if run.scalar(LR_SHARPNESS):
+        drawers["curvature"] = lambda: _with_line(signal_figure(diagnosis, [LR_SHARPNESS]), _limit(run), "stable below")
+    batch = effective_batch_size(run.setup)
+    if run.scalar(NOISE_SCALE) and batch:
+        drawers["noise"] = lambda: _with_line(signal_figure(diagnosis, [NOISE_SCALE]), batch, "batch")
     return drawers
+
+
+def _limit(run: Run) -> float:
+    """What η·λ_max has to stay under: 2 for gradient descent, 2(1 + β) with momentum (K20, Cohen et al. 2021)."""
+    return 2 * (1 + (run.setup.optimizer_setting("momentum") or 0.0))
+
+
+def _with_line(figure: go.Figure, height: float, name: str) -> go.Figure:
+    """The figure with a level to hold it against, named in the legend."""
+    steps = [step for trace in figure.data for step in (trace.x[0], trace.x[-1])] if figure.data else [0, 1]
+    line = {"color": PALETTE["ill"], "dash": "dash", "width": 1.5}
+    ends = [min(steps), max(steps)]
+    return figure.add_trace(go.Scatter(x=ends, y=[height] * 2, name=f"{name} {height:.3g}", mode="lines", line=line))
 
 
 def _compact(figure: go.Figure, plot: str) -> go.Figure:

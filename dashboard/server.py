@@ -14,7 +14,7 @@ from dash import Dash
 from flask import Flask
 from waitress.server import create_server
 
-from diagnose.dashboard import shell
+from diagnose.dashboard import exports, shell
 from diagnose.dashboard.access import guard, is_loopback, new_token
 from diagnose.dashboard.headers import send_headers
 from diagnose.dashboard.store import Store
@@ -34,6 +34,7 @@ def make_app(root: str | Path, token: str | None = None, *, host: str = "127.0.0
     server = Flask("diagnose.dashboard", static_folder=None)
     server.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     guard(server, host, token)  # before Dash adds its routes, so that it also runs before Dash's own handlers
+    exports.connect(server, store)
     app = Dash(
         "diagnose.dashboard",
         server=server,  # type: ignore[arg-type]  # Dash takes a Flask app; its annotation forgets it

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import html
+from dash import dcc, html
 
 from diagnose.dashboard import pieces
 from diagnose.diagnosis import Change, Diagnosis, HeldBack, Prescription
+from diagnose.handover import snippets
 from diagnose.reports.moves import Move, moves_of
 from diagnose.reports.numbers import shown
 
@@ -18,7 +19,28 @@ def card(diagnosis: Diagnosis) -> html.Section:
     if not prescription.changes:
         return pieces.card("What to change", html.P(_nothing(diagnosis), className="quiet"))
     stage = f"stage: {prescription.stage}" if prescription.stage else ""
-    return pieces.card("What to change", html.Div(moves(prescription), className="moves"), note=stage)
+    parts = [*moves(prescription), _to_paste(prescription)]
+    return pieces.card("What to change", html.Div(parts, className="moves"), note=stage)
+
+
+def _to_paste(prescription: Prescription) -> html.Details:
+    """The changes as lines for a program, each with a button that copies them."""
+    written = {
+        "python": ("Python", snippets.as_python(prescription)),
+        "yaml": ("YAML", snippets.as_yaml(prescription)),
+        "optuna": ("Optuna", snippets.as_optuna(prescription)),
+    }
+    blocks = [
+        html.Div(
+            [
+                html.Div([html.H4(title), dcc.Clipboard(content=text, title=f"Copy as {title}")]),
+                html.Pre(text),
+            ],
+            className="snippet",
+        )
+        for title, text in written.values()
+    ]
+    return html.Details([html.Summary("Copy as Python, YAML or Optuna"), *blocks], className="snippets")
 
 
 def _nothing(diagnosis: Diagnosis) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from dash import html
 
+from diagnose.dashboard.addresses import report_address
 from diagnose.dashboard.health import health
 from diagnose.dashboard.pieces import badge
 from diagnose.dashboard.rows import whole
@@ -15,6 +17,8 @@ from diagnose.reports.headline import headline
 from diagnose.reports.numbers import shown
 from diagnose.signals import LR
 
+REPORTS: Final = {"html": "HTML", "md": "Markdown", "json": "JSON"}
+
 
 def card(entry: Entry) -> html.Div:
     """Health, name, headline and the run's key numbers."""
@@ -23,6 +27,7 @@ def card(entry: Entry) -> html.Div:
     parts = [html.Div([badge(health(entry)), _activity(entry)], className="verdict-line"), title]
     if entry.diagnosis is not None:
         parts += [html.P(headline(entry.diagnosis), className="headline"), _key_numbers(entry.diagnosis)]
+        parts.append(_reports(entry.name))
     return html.Div(parts, className=f"verdict verdict-{health(entry)}")
 
 
@@ -32,6 +37,12 @@ def _activity(entry: Entry) -> html.Span:
     written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.last_write_s))
     told = f"{entry.activity} · last write {written}"
     return html.Span(told, className=f"activity activity-{entry.activity}")
+
+
+def _reports(name: str) -> html.Div:
+    """The same diagnosis as a file."""
+    links = [html.A(word, href=report_address(name, kind)) for kind, word in REPORTS.items()]
+    return html.Div(["Report as ", *(part for link in links for part in (link, " "))], className="reports")
 
 
 def _key_numbers(diagnosis: Diagnosis) -> html.Dl:

@@ -52,6 +52,8 @@ def layout(store: Store, name: str) -> html.Div:
                 className="columns",
             ),
             html.Div([_plot("layer-grad-norm"), _plot("layer-variance")], className="pair"),
+            html.Div([_plot("layer-update"), _plot("layer-zeros")], className="pair"),
+            html.Div([_plot("curvature"), _plot("noise")], className="pair"),
             _place("setup"),
         ],
         className="page run-page",

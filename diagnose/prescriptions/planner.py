@@ -39,7 +39,7 @@ def plan(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Pres
     stage = min((known_causes()[cause.id].stage for cause in deciding), key=STAGES.index)
     changes = tuple(_moves([c for c in likely if known_causes()[c.id].stage == stage], findings, run))
     later = [cause for cause in likely if known_causes()[cause.id].stage != stage]
-    return Prescription(stage, changes, tuple(_held_back(later, stage, changes)))
+    return Prescription(stage, changes, tuple(_held_back(later, stage, changes, findings, run)))
 
 
 def _moves(causes: Sequence[Cause], findings: Sequence[Finding], run: Run) -> Iterator[Change]:
@@ -86,10 +86,13 @@ def _change(remedy: str, findings: Sequence[Finding], run: Run) -> Change | None
     )  # fmt: skip
 
 
-def _held_back(causes: Sequence[Cause], stage: Stage, changes: Sequence[Change]) -> Iterator[HeldBack]:
+def _held_back(
+    causes: Sequence[Cause], stage: Stage, changes: Sequence[Change], findings: Sequence[Finding], run: Run
+) -> Iterator[HeldBack]:
+    """What later stages would ask for, as far as it applies to this run."""
     taken = {change.remedy for change in changes}
     for cause in causes:
         for remedy in known_causes()[cause.id].remedies:
-            if remedy not in taken:
+            if remedy not in taken and dose_of(remedy, run, findings) is not None:
                 taken.add(remedy)
                 yield HeldBack(remedy, known_remedies()[remedy].title, stage)

@@ -16,6 +16,7 @@ STRONG_DECAY = 1e-2  # above this one of K50's starts times ten: a search, not a
 USUAL_ADAMW_DECAY = 1e-2  # torch's own: decoupled decay is multiplied by the rate
 DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.5
 MILD_DROPOUT = 0.2
+USUAL_SMOOTHING = 0.1  # ε, Szegedy et al. 2016; K48 gives none
 USUAL_WIDTHS = (64, 128, 256, 512, 1024)  # K68 (tune-like-a-champ “Fine-tuning Layer(s)”)
 
 
@@ -106,6 +107,30 @@ def augment(run: Run, _: Found) -> Dose | None:
     if run.setup.config.get("augmentation"):
         return None
     return Dose("augmentation", "none", "mild", "Varied samples cannot be memorised one by one.")
+
+
+def use_adamw(run: Run, _: Found) -> Dose | None:
+    """For Adam with an L2 penalty (K45); nothing for any other."""
+    optimizer = facts.optimizer_type(run.setup)
+    if not facts.is_adaptive(optimizer) or facts.has_decoupled_decay(run.setup) or not facts.weight_decay(run.setup):
+        return None
+    because = "Its decay stays out of the moments, so that each weight decays alike."
+    return Dose("optimizer", optimizer, "AdamW", because)
+
+
+def label_smoothing(run: Run, _: Found) -> Dose | None:
+    """The usual 0.1, for classes that are not smoothed yet."""
+    if not run.setup.config_number("num_classes") or facts.label_smoothing(run.setup):
+        return None
+    because = "Targets short of certainty keep the logits from growing without end."
+    return Dose("label_smoothing", 0.0, USUAL_SMOOTHING, because)
+
+
+def shrink_model(run: Run, _: Found) -> Dose:
+    """Half as wide."""
+    width = settings_of(run).number("width")
+    because = "What memorises has more capacity than the data ask for."
+    return Dose("width", whole(width) if width else None, max(int(width / 2), 1) if width else "half as much", because)
 
 
 def enlarge_batch(run: Run, _: Found) -> Dose:

@@ -1,0 +1,43 @@
+"""Reports as files, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("html", "<!doctype html>"), ("md", "# Critical"), ("json", "{")])
+def test_a_run_s_report_comes_as_a_file_of_its_kind(address, kind, begins):
+    with urlopen(f"{address}/report?name=ill&format={kind}") as answer:
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="ill.{kind}"'
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.read().decode().startswith(begins)
+
+
+def test_the_json_is_the_diagnosis(address):
+    with urlopen(f"{address}/report?name=nets/sound&format=json") as answer:
+        assert json.load(answer)["healthy"] is True
+
+
+def test_a_hostile_name_makes_a_plain_file_name(address, hostile_name):
+    with urlopen(f"{address}/report?name={quote(hostile_name)}&format=md") as answer:
+        name = answer.headers["Content-Disposition"]
+    assert not set("<>=\r\n") & set(name.removeprefix("attachment; filename="))
+
+
+@pytest.mark.parametrize(
+    "query", ["", "name=no-such-run", "name=../../etc/passwd", "name=ill&format=exe", "name=damaged"]
+)
+def test_what_there_is_none_of_is_not_found(address, query):
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{address}/report?{query}")
+
+
+def test_without_the_token_no_report_is_given(samples, start):
+    address = start(samples, token="secret")
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(f"{address}/report?name=ill")
