@@ -1,11 +1,16 @@
 """Hydra: the changed settings as overrides on the command line.
 
-python train.py $(…)                        # the recommended config
-for line in sweep(space): run("python train.py " + shlex.join(line))
+subprocess.run(["python", "train.py", *overrides(space)])   # the recommended config
+for line in sweep(space):                                   # every combination, one training each
+    subprocess.run(["python", "train.py", *line])
+
+In a shell, `shlex.join` quotes a line. Hydra's own `--multirun` would cross the settings with one another, and so part
+what is coupled: that is why each combination is a line of its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,12 +32,12 @@ def _differing(space: SearchSpace, config: Mapping[str, Any]) -> list[str]:
 
 
 def _value(value: object) -> str:
-    """The value in Hydra's grammar; text in quotes, so that nothing in it is grammar."""
+    """The value in Hydra's grammar; text in quotes, so that nothing in it but `${…}` is grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    text = str(value).replace("\\", "\\\\") if str(value).endswith("\\") else str(value)
+    text = re.sub(r"(\\+)(?='|\Z)", r"\1\1", str(value))  # only before a quote does a backslash need another
     return "'" + text.replace("'", "\\'") + "'"

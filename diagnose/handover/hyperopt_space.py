@@ -1,7 +1,9 @@
 """Hyperopt: one choice for each leading setting.
 
-best = fmin(lambda point: train(space.config_for(point)), hyperopt_space(space), algo=tpe.suggest, max_evals=9,
+searched = hyperopt_space(space)
+best = fmin(lambda point: train(space.config_for(point)), searched, algo=tpe.suggest, max_evals=9,
             points_to_evaluate=[recommended_point(space)])  # which fmin heeds without `trials`
+config = space.config_for(space_eval(searched, best))
 """
 
 from __future__ import annotations

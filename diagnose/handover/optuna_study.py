@@ -3,6 +3,9 @@
 study = optuna.create_study()
 enqueue(study, space)
 study.optimize(lambda trial: train(suggest(trial, space)), n_trials=9)
+best = space.config_for(study.best_params)
+
+With `optuna.samplers.BruteForceSampler()` every combination is tried once, and the study ends by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from diagnose.handover.space import SearchSpace
 if TYPE_CHECKING:
     import optuna
 
-FIRST = 3  # trials: the recommended one and two neighbours
+FIRST = 4  # trials: the recommended one and a neighbour in each of three dimensions
 
 
 def enqueue(study: optuna.Study, space: SearchSpace, trials: int = FIRST) -> None:

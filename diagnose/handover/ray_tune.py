@@ -1,6 +1,7 @@
 """Ray Tune: a grid over the leading settings.
 
-tune.Tuner(lambda point: train(space.config_for(point)), param_space=param_space(space)).fit()
+tuner = tune.Tuner(lambda point: {"loss": train(space.config_for(point))}, param_space=param_space(space))
+config = space.config_for(tuner.fit().get_best_result("loss", "min").config)
 """
 
 from __future__ import annotations

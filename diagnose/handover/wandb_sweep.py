@@ -1,7 +1,10 @@
 """Weights & Biases: a sweep whose one parameter holds whole combinations.
 
+Path("sweep.yaml").write_text(sweep_yaml(space, "train.py", metric="loss/validation"))   # then: wandb sweep sweep.yaml
+config |= overrides(wandb.init().config.diagnose)                                        # in train.py
+
 A sweep cannot compute one parameter from another, so the combinations are written out, each as JSON of what differs
-from the config: in the program, `config |= overrides(wandb.config.diagnose)`.
+from the config. They reach the program through `wandb.config` alone, not as arguments, which its parser may not know.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import yaml
 from diagnose.handover.space import SearchSpace
 
 PARAMETER = "diagnose"
+COMMAND = ["${env}", "${interpreter}", "${program}"]  # W&B's own without its last, ${args}
 
 
 def sweep_yaml(space: SearchSpace, program: str, metric: str = "loss/validation", goal: str = "minimize") -> str:
@@ -24,9 +28,10 @@ def sweep_yaml(space: SearchSpace, program: str, metric: str = "loss/validation"
     combinations = [json.dumps(_differing(space, config), sort_keys=True) for config in space.configs()]
     sweep = {
         "program": program,
+        "command": COMMAND,
         "method": "grid",
         "metric": {"name": metric, "goal": goal},
-        "parameters": {PARAMETER: {"values": list(dict.fromkeys(combinations))}},
+        "parameters": {PARAMETER: {"values": combinations}},
     }
     return yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True)
 

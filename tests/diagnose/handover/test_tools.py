@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
+import numpy as np
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import diagnose
+from diagnose.diagnosis import Change, Prescription
 from diagnose.errors import DiagnoseError
 from diagnose.handover import search_space
 from diagnose.handover.hydra_overrides import overrides, sweep
@@ -58,11 +63,33 @@ def test_hyperopt_searches_it(space):
         seen.append(space.config_for(point))
         return loss(seen[-1])
 
-    hyperopt.fmin(
-        objective, hyperopt_space(space), algo=hyperopt.tpe.suggest, max_evals=4, show_progressbar=False,
-        points_to_evaluate=[recommended_point(space)],
+    searched = hyperopt_space(space)
+    best = hyperopt.fmin(
+        objective, searched, algo=hyperopt.tpe.suggest, max_evals=6, show_progressbar=False,
+        points_to_evaluate=[recommended_point(space)], rstate=np.random.default_rng(0),
     )  # fmt: skip
     assert seen[0] == space.recommended and all(config in space.configs() for config in seen)
+    assert len({config["batch_size"] for config in seen}) > 1
+    assert all(config["lr"] / config["batch_size"] == pytest.approx(0.1 / 128, rel=0.05) for config in seen)
+    assert space.config_for(hyperopt.space_eval(searched, best)) == min(seen, key=loss)
+
+
+def test_optuna_s_brute_force_tries_every_combination_once(space):
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study, seen = optuna.create_study(sampler=optuna.samplers.BruteForceSampler()), []
+    enqueue(study, space)
+
+    def objective(trial):
+        seen.append(suggest(trial, space))
+        return loss(seen[-1])
+
+    study.optimize(objective, n_trials=50)
+    assert seen[0] == space.recommended and len(seen) == len(space.configs())
+    assert sorted(map(str, seen)) == sorted(map(str, space.configs()))
+    assert space.config_for(study.best_params) == min(seen, key=loss)
 
 
 @pytest.mark.slow  # a minute for Ray to start
@@ -85,11 +112,23 @@ def test_ray_tune_walks_the_grid(space, tmp_path, monkeypatch):
     assert {result.metrics["rate"] for result in results} == {config["lr"] for config in space.configs()}
 
 
-def test_a_wandb_sweep_holds_whole_combinations(space):
-    sweep_config = yaml.safe_load(sweep_yaml(space, "train.py"))
-    assert sweep_config["method"] == "grid" and sweep_config["program"] == "train.py"
-    combinations = [{**CONFIG, **wandb_overrides(value)} for value in sweep_config["parameters"][PARAMETER]["values"]]
-    assert combinations == space.configs()
+def test_wandb_s_own_search_takes_the_sweep_and_runs_every_whole_combination(space):
+    sweeps = pytest.importorskip("sweeps")
+    sweep_config = sweeps.SweepConfig(
+        yaml.safe_load(sweep_yaml(space, "train.py"))
+    )  # raises where it breaks its schema
+    runs, seen = [], []
+    while (following := sweeps.next_run(sweep_config, runs, validate=True)) is not None:
+        seen.append({**CONFIG, **wandb_overrides(following.config[PARAMETER]["value"])})
+        following.state, following.summary_metrics = "finished", {"loss/validation": loss(seen[-1])}
+        runs.append(following)
+    assert seen == space.configs() and seen[0] == space.recommended
+
+
+def test_wandb_starts_the_program_without_arguments_it_may_not_know(space):
+    sweep_config = yaml.safe_load(sweep_yaml(space, "train.py", metric="accuracy", goal="maximize"))
+    assert sweep_config["program"] == "train.py" and sweep_config["command"][-1] == "${program}"
+    assert sweep_config["metric"] == {"name": "accuracy", "goal": "maximize"}
 
 
 def test_hydra_s_own_parser_reads_the_overrides_and_composes_the_config(space, tmp_path):
@@ -103,14 +142,20 @@ def test_hydra_s_own_parser_reads_the_overrides_and_composes_the_config(space, t
     assert composed == space.configs() and overrides(space) == sweep(space)[0]
 
 
-@pytest.mark.parametrize("word", ["it's", "a\\", "{x: 1}", "a,b", "null", "${oc.env:HOME}", "", "1e-3"])
-def test_words_reach_hydra_as_they_are(word, tmp_path):
+@settings(deadline=None, max_examples=60)
+@given(st.text(alphabet="a\\'\" ,={}[]()$:→\n", max_size=8))
+@example("null")
+@example("1e-3")
+@example("a\\'b")  # a backslash before a quote
+@example("a\\b\\")  # one within, one at the end
+def test_words_reach_hydra_as_they_are(word):
     pytest.importorskip("hydra")
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from diagnose.handover.hydra_overrides import _value
-
-    (parsed,) = OverridesParser.create().parse_overrides([f"word={_value(word)}"])
+    config = {"optimizer": "SGD"}
+    change = Change("use_adamw", "", "optimizer", "SGD", word, "", ())
+    (line,) = overrides(search_space(Prescription("generalisation", (change,)), config))
+    (parsed,) = OverridesParser.create().parse_overrides([line])
     assert str(parsed.value()) == word and not isinstance(parsed.value(), float | list | dict)
 
 
