@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import diagnose
+from diagnose.diagnosis import Change, Prescription
 from diagnose.handover import search_space
 from diagnose.handover.plain_json import as_json
+from diagnose.handover.snippets import as_optuna, as_python, as_yaml
 from diagnose.prescriptions.applying import apply
 from diagnose.prescriptions.settings import from_config
 
@@ -83,3 +86,25 @@ def test_any_space_is_small_sane_and_in_the_user_s_keys(config, change):
         assert set(one) == set(config)
         for name in set(config) - {change[0]}:
             assert one[name] == config[name] or settings.clamped(name, one[name]) == pytest.approx(one[name], rel=0.01)
+
+
+def test_snippets_are_python_and_yaml_that_hold_every_value_and_leave_words_to_a_person(demo_runs):
+    for name in ("diverging", "overfitting", "vanishing"):
+        prescription = diagnose.examine(demo_runs[name]).prescription
+        scope: dict[str, object] = {"config": {}}
+        exec(as_python(prescription), scope)
+        told = yaml.safe_load(as_yaml(prescription)) or {}
+        assert told == scope["changes"] == {
+            c.setting: c.after for c in prescription.changes if not (isinstance(c.after, str) and " " in c.after)
+        }  # fmt: skip
+        trial = type("Trial", (), {"suggest_categorical": staticmethod(lambda _, values: values[0])})
+        scope["trial"] = trial
+        exec(as_optuna(prescription), scope)
+        assert scope["config"] == told
+
+
+def test_what_only_a_person_can_do_is_a_comment():
+    change = Change("inspect_data", "", "data", None, "check the batches just before step 3", "", ())
+    prescription = Prescription("stability", (change,))
+    assert "# by hand: data: check the batches" in as_python(prescription)
+    assert yaml.safe_load(as_yaml(prescription)) is None
