@@ -30,13 +30,19 @@ def apply(prescription: Prescription, config: Mapping[str, Any]) -> Applied:
     A setting is changed under the name that the config has for it and in its unit (`warmup_epochs`, `warmup_ratio`);
     None there counts as “off, but understood”. Where the config's value differs from the one that the run showed (a
     peak rate against a base rate, a micro-batch against a whole one), its own is scaled by the same ratio.
-    What the config does not hold, words where it holds a number, and what only a person can do, is left.
+    What the config does not hold, words where it holds a number, and what only a person can do, is left, and so is
+    what follows a change that was left. Of two keys for one setting the first counts.
     """
-    new, made, left = dict(config), [], []
-    settings = from_config(config)
-    places = {canonical(name): name for name in config}
+    new = dict(config)
+    made: list[Change] = []
+    left: list[Change] = []
+    places: dict[str, str] = {}
+    for name in config:
+        if isinstance(name, str):
+            places.setdefault(canonical(name), name)
     for change in prescription.changes:
-        place = _place(change, places, new, settings)
+        leaderless = change.coupled_to is not None and any(each.remedy == change.coupled_to for each in left)
+        place = None if leaderless else _place(change, places, new)
         if place is None:
             left.append(change)
         elif new[place[0]] != place[1]:  # what is so already is neither
@@ -45,13 +51,11 @@ def apply(prescription: Prescription, config: Mapping[str, Any]) -> Applied:
     return Applied(new, tuple(made), tuple(left))
 
 
-def _place(
-    change: Change, places: Mapping[str, str], config: Mapping[str, Any], settings: Settings
-) -> tuple[str, Any] | None:
+def _place(change: Change, places: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, Any] | None:
     """The config's key and its new value; None where it has no place for the change."""
     after = change.after
     if change.setting == "warmup_steps" and isinstance(after, int | float) and "warmup_steps" not in places:
-        return _warmup_elsewhere(float(after), places, settings)
+        return _warmup_elsewhere(float(after), places, from_config(config))
     other = LENGTHS.get(change.setting)
     if other and change.setting not in places and other in places:  # the run tells its length in both, the config once
         return _scaled(other, places[other], change, config)

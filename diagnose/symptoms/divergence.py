@@ -69,7 +69,9 @@ def find(run: Run) -> Iterator[Finding]:
         needed = max(needed, RISE_OF_FIRST * abs(first))
         if factor == NOISE_FACTOR:  # a single first value may be low by chance
             needed = max(needed, NOISE_FACTOR * noise_of_one)
-    if thrown or _left_for_good(raw.values) or _far_above_a_guess(run, last):  # then the noise up there does not count against it
+    if (
+        thrown or _left_for_good(raw.values) or _far_above_a_guess(run, last)
+    ):  # then the noise up there does not count against it
         needed = min(needed, max(LOST_PROGRESS * fall, RISE_OF_FIRST * abs(first)))
     if rise <= needed or needed <= 0:  # without noise, fall or level there is no scale to judge by
         return

@@ -15,7 +15,7 @@ CYCLE = "0.95 → 0.85 → 0.95, against the rate"
 
 def warmup(before: Settings, after: Settings) -> Setting:
     """A rise over a twentieth of the steps, where the new rate is higher or the old one was not stable."""
-    moved, steps = ratio("lr", before, after), after.steps
+    moved, steps = _moved(before, after), after.steps
     if moved is None or not steps or (moved <= 1 and not before.unsteady):
         return None
     wanted = round(scaling.usual_warmup(steps))
@@ -35,16 +35,21 @@ def steps(before: Settings, after: Settings) -> Setting:
 
 
 def _longer(told: float, before: Settings, after: Settings) -> Setting:
-    moved = ratio("lr", before, after)
+    moved = _moved(before, after)
     if moved is None or before.batch != after.batch:  # a rate that follows the batch is as fast as before
         return None
     factor = scaling.longer_training(moved)
     return told * factor if factor > 1 else None
 
 
+def _moved(before: Settings, after: Settings) -> float | None:
+    """New over old rate; None where the optimizer's kind changes too: rates of the two are not to be compared."""
+    return ratio("lr", before, after) if before.adaptive == after.adaptive else None
+
+
 def max_norm(before: Settings, after: Settings) -> Setting:
     """A smaller threshold under a higher rate."""
-    limit, moved = before.number("max_norm"), ratio("lr", before, after)
+    limit, moved = before.number("max_norm"), _moved(before, after)
     if not limit or moved is None or moved <= 1:
         return None
     batches = after.batch / before.batch if before.batch and after.batch else 1.0

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import diagnose
 from diagnose.diagnosis import Change, Prescription
 from diagnose.prescriptions.applying import apply
 
@@ -65,3 +66,20 @@ def test_the_given_config_stays_and_no_key_comes_or_goes(config, moves):
     before = dict(config)
     result = applied(config, *moves)
     assert config == before and set(result.config) == set(config)
+
+
+def test_a_warmup_in_epochs_is_counted_in_the_epochs_of_the_new_batch():
+    config = {"batch_size": 256, "dataset_size": 50_000, "lr": 0.1, "optimizer": "SGD", "warmup_epochs": 0.0}
+    result = apply(diagnose.what_if(config, batch_size=2048), config)
+    assert result.config["warmup_epochs"] == pytest.approx(5, rel=0.02)
+
+
+def test_what_follows_a_change_that_was_left_is_left_too():
+    config = {"dropout": 0.5, "epochs": 10}
+    result = apply(diagnose.what_if(config, augmentation="randaugment"), config)
+    assert result.config == config and len(result.left) == 3
+
+
+def test_of_two_keys_for_one_setting_the_first_counts_and_other_keys_are_left_alone():
+    result = applied({"lr": 0.1, "learning_rate": 0.5, 3: "x"}, ("lr", 0.1, 0.01))
+    assert result.config == {"lr": 0.01, "learning_rate": 0.5, 3: "x"}

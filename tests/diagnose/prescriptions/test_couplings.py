@@ -211,3 +211,9 @@ def test_every_move_of_a_hyperparameter_is_a_remedy(name):
 
 def test_the_root_is_the_limit_of_the_rule_for_adam():
     assert scaling.adaptive_lr_for_batch(1e-3, 64, 128) == pytest.approx(1e-3 * sqrt(2))
+
+
+def test_rates_of_two_kinds_of_optimizer_pull_nothing_by_their_ratio():
+    config = {"optimizer": "SGD", "lr": 0.1, "epochs": 10, "max_norm": 1.0, "max_steps": 1000}
+    assert set(after(config, optimizer="AdamW")) == {"lr"}
+    assert set(after({**config, "optimizer": "AdamW", "lr": 1e-3}, optimizer="SGD")) == {"lr"}
