@@ -77,8 +77,8 @@ def lr_for_momentum(lr: float, momentum: float, new_momentum: float) -> float:
 def longer_training(ratio: float) -> float:
     """How many times as long, for `ratio` < 1 of the old rate: the root of 1/ratio, at most twice.
 
-    The time to a given loss grows as 1/η where the old rate was stable; where it was not, a part of it never was
-    progress. The documents give the direction alone (K49); the root is half of the way in the logarithm.
+    The time to a given loss grows as 1/η where the steps were too short, and less where they were too long. The
+    documents give the direction alone (K49); the root is half of the way in the logarithm.
     """
     return min(ratio**-0.5, MOST_EPOCHS) if ratio < 1 else 1.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import sqrt
 from typing import Final
 
 from diagnose.diagnosis import Change, Diagnosis
@@ -16,19 +17,18 @@ from diagnose.prescriptions.settings import settings_of
 STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 2.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
-ALWAYS_UP: Final = frozenset(
-    {"lr"}
-)  # what was too high was lowered with a margin, what was too low is so perhaps still
 BECAUSE = "It is healthy now; a little further, to see whether the validation loss goes lower still."
 
 
 def further(diagnosis: Diagnosis, made: Sequence[Change]) -> tuple[Change, ...]:
     """The next, smaller dose after `made` has made a run healthy.
 
-    A run that was still falling is trained longer (K41); else the first numeric change that led a move is taken
-    further, with what is coupled to it; where none was numeric, the run is trained longer.
+    The first numeric change that led a move is taken further, with what is coupled to it; a rate that was lowered goes
+    half of the way back (in the logarithm), between what was too high and what is healthy. Where none was numeric, and
+    where a run that is still falling was given no higher rate, it is trained longer (K41).
     """
-    if any(finding.id == "undertrained" for finding in diagnosis.findings):
+    falling = any(finding.id == "undertrained" for finding in diagnosis.findings)
+    if falling and not any(_raises_the_rate(change) for change in made):
         return _longer(diagnosis)
     for change in made:
         wanted = _beyond(change)
@@ -44,8 +44,16 @@ def _beyond(change: Change) -> float | None:
     step, before, after = STEPS.get(change.setting), change.before, change.after
     if step is None or not isinstance(after, int | float) or not after:
         return None
-    rose = not isinstance(before, int | float) or after > before
-    return after * step if rose or change.setting in ALWAYS_UP else after / step
+    if not isinstance(before, int | float) or after > before:
+        return after * step
+    return sqrt(before * after) if change.setting == "lr" else after / step
+
+
+def _raises_the_rate(change: Change) -> bool:
+    before, after = change.before, change.after
+    if change.setting != "lr" or change.coupled_to is not None:
+        return False
+    return isinstance(before, int | float) and isinstance(after, int | float) and after > before
 
 
 def _longer(diagnosis: Diagnosis) -> tuple[Change, ...]:

@@ -38,6 +38,8 @@ def _longer(told: float, before: Settings, after: Settings) -> Setting:
     moved = _moved(before, after)
     if moved is None or before.batch != after.batch:  # a rate that follows the batch is as fast as before
         return None
+    if before.unsteady:  # what the old rate did too fast was no progress: there is nothing to make up for
+        return None
     factor = scaling.longer_training(moved)
     return told * factor if factor > 1 else None
 

@@ -141,10 +141,11 @@ def test_an_optimizer_of_another_kind_brings_its_usual_rate():
     assert "lr" not in after({"optimizer": "Adam", "lr": 3e-4}, optimizer="AdamW")
 
 
-def test_a_lower_rate_of_an_unsteady_run_is_warmed_up_and_trains_longer():
-    settings = Settings({"lr": 1.0, "epochs": 10}, length=1000, unsteady=True)
-    pulled = {c.setting: c.after for c in followers([Change("lower_lr", "", "lr", 1.0, 0.25, "", ())], settings)}
-    assert pulled == {"warmup_steps": 50, "epochs": 20}
+def test_a_lower_rate_of_an_unsteady_run_is_warmed_up_and_one_of_a_steady_run_trains_longer():
+    lowered = [Change("lower_lr", "", "lr", 1.0, 0.25, "", ())]
+    for unsteady, pulled in ((True, {"warmup_steps": 50}), (False, {"epochs": 20})):
+        settings = Settings({"lr": 1.0, "epochs": 10}, length=1000, unsteady=unsteady)
+        assert {change.setting: change.after for change in followers(lowered, settings)} == pulled
 
 
 def test_a_value_beyond_the_sane_range_is_clamped_and_says_so():
