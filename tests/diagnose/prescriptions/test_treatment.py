@@ -65,7 +65,7 @@ def test_a_rate_far_too_high_is_cured(train, capsys):
 def test_before_and_after_stand_in_its_report(train):
     report = diagnose.treat(train, {**CONFIG, "lr": 20.0}, rounds=1, on_round=lambda _: None).to_markdown()
     assert report.startswith("# Cured after 1 further training") and "## Before and after" in report
-    assert "| verdict | Warning | Healthy |" in report and "| `lr` | 20.0 |" in report.replace("\\", "")
+    assert "| verdict | Critical | Healthy |" in report and "| `lr` | 20.0 |" in report.replace("\\", "")
 
 
 def test_the_user_s_config_is_never_changed(train):

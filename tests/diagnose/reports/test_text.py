@@ -31,12 +31,12 @@ def test_an_ill_report_says_what_why_and_what_to_do(demo_runs):
         "Divergence",
         "Learning rate too high",
         "lr  8 → 0.03",
-        "epochs  15 → 30",
+        "warmup_steps  0 → ",
         "K01",
         "Watch:",
     ):
         assert part in text
-    assert text.index("lr  8 → 0.03") < text.index("└ with it: Train longer")
+    assert text.index("lr  8 → 0.03") < text.index("└ with it: Warm the learning rate up")
 
 
 def test_a_foreign_log_is_told_what_its_missing_signals_would_have_told(tmp_path):
