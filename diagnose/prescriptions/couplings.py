@@ -63,7 +63,7 @@ GRAPH: Final = (
         "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.epochs,
     ),
     Coupling(
-        "lr", "steps", "T′ = T·min(√(η/η′), 2), where a stable run's rate falls at the same batch and no epochs are set",
+        "lr", "steps", "T′ = T·min(√(η/η′), 2), where a stable run's rate falls at the same batch, without epochs",
         "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.steps,
     ),
     Coupling(
