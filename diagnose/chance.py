@@ -7,14 +7,19 @@ from math import log
 
 import numpy as np
 
-from diagnose import curves
+from diagnose import curves, facts
 from diagnose.run import Run, Series
 from diagnose.signals import TRAIN_LOSS
 
 TRAIN_ACCURACY, VALIDATION_ACCURACY = "accuracy/train", "accuracy/validation"
-PERCENT = 1.5  # an accuracy above this is one in per cent
+PERCENT = 1 + 1e-6  # an accuracy above this is one in per cent
+LEAST_FIRST, MOST_FIRST = 0.5, 3.0  # times ln C, the first loss: fine-tuned heads begin lower, thrown ones higher
+MOST_CLASSES = 1000  # ImageNet's; beyond it they are words, whose next one nobody can know
 # Tasks whose next word cannot be known: even a perfect model keeps the loss of the language's entropy (Shannon 1951).
-OPEN_ENDED = frozenset({"language", "lm", "translation", "summarization", "generation", "text"})
+OPEN_ENDED = frozenset({
+    "language", "lm", "mlm", "clm", "llm", "gpt", "bert", "pretraining", "token", "tokens", "char", "rnn",
+    "translation", "summarization", "generation", "text", "asr", "speech", "distillation", "detection", "segmentation",
+})  # fmt: skip
 POOR = 0.4  # chance-corrected agreement up to which it is no better than “fair” (Landis & Koch 1977)
 
 
@@ -33,19 +38,21 @@ def chance_loss(run: Run) -> float | None:
 def skill(run: Run) -> float | None:
     """How far the run's end is from chance (0) to perfect (1), None where nothing tells what perfect is.
 
-    The last level of the training accuracy, corrected for chance as Cohen's κ is: (a − 1/C) / (1 − 1/C);
-    else that of the validation accuracy; else 1 − loss / ln C, unless the labels are smoothed, which
-    keeps the loss high.
+    The last level of the training or validation accuracy, whichever is higher, corrected for chance as Cohen's κ is:
+    (a − 1/C) / (1 − 1/C); else 1 − loss / ln C, unless the labels are smoothed, which keeps the loss high, or it is
+    hardly a cross-entropy of so many classes: it begins far from ln C, or the classes are a vocabulary's.
     """
     if OPEN_ENDED & set(re.split(r"[^a-z]+", str(run.setup.config.get("task", "")).lower())):
         return None
-    for name in (TRAIN_ACCURACY, VALIDATION_ACCURACY):
-        share = accuracy(run.scalar(name))
-        if share is not None:
-            guess = 1 / (classes(run) or np.inf)
-            return float((curves.reduced(share).last_level - guess) / (1 - guess))
+    shares = [accuracy(run.scalar(name)) for name in (TRAIN_ACCURACY, VALIDATION_ACCURACY)]
+    levels = [curves.reduced(share).last_level for share in shares if share is not None]
+    if levels:
+        guess = 1 / (classes(run) or np.inf)
+        return float((max(levels) - guess) / (1 - guess))  # mixed or augmented training data keep the one low
     chance, loss = chance_loss(run), run.scalar(TRAIN_LOSS)
-    if chance is None or loss is None or not len(loss.finite) or run.setup.config_number("label_smoothing"):
+    if chance is None or loss is None or not len(loss.finite) or facts.label_smoothing(run.setup):
+        return None
+    if not LEAST_FIRST * chance <= loss.finite.values[0] <= MOST_FIRST * chance or (classes(run) or 0) > MOST_CLASSES:
         return None
     return 1 - curves.reduced(loss).last_level / chance
 

@@ -15,6 +15,14 @@ ACCUMULATION: Final = ("accumulation_steps", "gradient_accumulation_steps", "acc
 PRETRAINED: Final = ("pretrained", "fine_tuning", "finetuning", "finetune")
 EPOCHS: Final = ("epochs", "max_epochs", "num_epochs", "num_train_epochs")
 STRONG_AUGMENTATION: Final = re.compile(r"(rand|auto|trivial)_?augment|mix_?up|cut_?mix|aug_?mix")  # K47 and their kin
+MOVING_TASKS: Final = frozenset({
+    "gan", "gans", "wgan", "adversarial", "rl", "reinforcement", "ppo", "dqn", "a2c", "a3c", "sac", "td3",
+    "ddpg", "rlhf",
+})  # fmt: skip
+MOVING_LOSSES: Final = re.compile(
+    r"(^|[/_.])(d|g|disc|gen|discriminator|generator|critic|actor|policy|value|td|adv|adversarial|gan)_loss"
+    r"|loss[/_.](d|g|disc|gen|discriminator|generator|critic|actor|policy|td|adv|gan)($|[/_.])"
+)
 NO: Final = ("", "0", "no", "none", "false", "off")
 WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
 ADAPTIVE: Final = re.compile(r"(paged|fused|deepspeedcpu)?(n|r|sparse)?adam(w|ax)?(8bit|32bit)?")
@@ -105,6 +113,16 @@ def task(setup: Setup) -> str:
     """What the config calls its task, in small letters; empty where it does not."""
     told = setup.config.get("task")
     return told.lower() if isinstance(told, str) else ""
+
+
+def has_fixed_minimum(run: Run) -> bool:
+    """Whether the training loss measures one thing throughout, so that its shape tells how the run is.
+
+    Adversaries move each other's loss, and what an agent predicts changes with what it does: such a loss may rise or
+    stay level while all is well. Told by the config's task, or by the names of the losses.
+    """
+    words = set(re.split(r"[^a-z0-9]+", task(run.setup)))
+    return not words & MOVING_TASKS and not any(MOVING_LOSSES.search(name.lower()) for name in run.scalars)
 
 
 def dropout(setup: Setup) -> float | None:

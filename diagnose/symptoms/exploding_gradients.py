@@ -28,10 +28,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diagnose import curves, layers
+from diagnose import curves, initialization, layers
 from diagnose.findings import Finding, Severity
 from diagnose.progress import learned, start, still_falls
 from diagnose.run import Run, Series
+from diagnose.setup_rules.beginning import inputs_far_from_unit_scale
 from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, TRAIN_LOSS
 from diagnose.symptoms.frozen_parameters import unmoved_layers
 
@@ -128,7 +129,7 @@ def _at_the_start(run: Run, norm: Series) -> Finding | None:
         return None
     first = float(np.median(values[:FIRST_VALUES]))
     settled = float(np.median(values[after : 2 * after]))
-    if not 0 < GROWN * settled <= first:
+    if not 0 < GROWN * settled * _as_it_converges(run) <= first:
         return None
     loud = int(np.argmax(values <= np.sqrt(GROWN) * settled))
     return Finding(
@@ -146,6 +147,22 @@ def _at_the_start(run: Run, norm: Series) -> Finding | None:
             "from_the_first_step": "yes",
         },
     )
+
+
+def _as_it_converges(run: Run) -> float:
+    """How much smaller a quadratic's gradient gets with its loss: the root of the loss's fall, 1 at the least.
+
+    Weights or inputs that are out of scale from the beginning make a start loud whatever the loss does.
+    """
+    loss = run.scalar(TRAIN_LOSS)
+    if loss is None or not len(loss.finite) or initialization.too_large(run.setup.layers):
+        return 1.0
+    if inputs_far_from_unit_scale(run) is not None:
+        return 1.0
+    first, last = start(loss), curves.reduced(loss).last_level
+    if not learned(run) or first <= 0:
+        return 1.0
+    return float(np.sqrt(first / last)) if 0 < last < first else np.inf if last <= 0 else 1.0
 
 
 def _breaks_off(run: Run, norm: Series) -> bool:

@@ -37,6 +37,7 @@ UNDONE = 0.75  # of the steps to the best level: by the loss, the run is back wh
 LASTING = 0.1  # of the run, after the best level: what the last level is a median of
 FALLEN = 0.8  # of the fall, before noise may count: near chance all losses are alike, and noise grows with learning
 SHAKES = 3.0  # times the earlier noise
+LEAST_OF_FALL, LEAST_OF_LEVEL = 0.01, 0.5  # a rise that undoes much is one, by the fall or by the level it had
 SHAKE_OF_FALL = 0.05  # of the fall: a noise that disturbs
 BLOCKS = 40
 BLOCK_VALUES = 10  # at the least
@@ -62,7 +63,7 @@ def find(run: Run) -> Iterator[Finding]:
     healthy_until = best_step
     undone = int(np.argmax(curve.values <= curve.last_level)) < (1 - UNDONE) * best_at
     if undone:
-        needed = max(NOISE_FACTOR * curves.noise(raw.values), float(np.finfo(float).eps) * fall)
+        needed = max(NOISE_FACTOR * curves.noise(raw.values), min(LEAST_OF_FALL * fall, LEAST_OF_LEVEL * abs(best)))
     if lasting and rise > needed:
         onset, kind, size = curves.onset(loss, best_step, best + rise / 4), "climbs", rise / fall
         told = f"climbs from {best:.3g} to {curve.last_level:.3g}, losing {rise / fall:.0%} of its progress"

@@ -47,6 +47,7 @@ MEDIAN_NOISE = 1.2533  # √(π/2): standard error of a median against that of a
 MIN_VALUES = 40
 PARTS = 8  # of the run, each with a noise of its own
 SWINGS = 3
+SMOOTHED = (1.5, 3.0)  # between white noise's 1 and a running mean's 2, and between that and a smooth wave's 4
 MIN_SPAN = 0.2  # of the run, from the first swing to the last
 NEEDLE = 0.6  # of a swing's points in its lowest quarter (a sine has a third): needles are `loss_spikes`
 MIDDLE = 0.7  # of a swing's points in the middle half of its height (a sine has a third, a triangle a half)
@@ -80,14 +81,27 @@ def find(run: Run) -> Iterator[Finding]:
 def _by_turning_points(run: Run, loss: Series, fall: float) -> Finding | None:
     # Noise may grow within a run: what is judged is the loudest part's.
     noise = max(_noise(part) for part in np.array_split(loss.finite.values, PARTS))
+    smoothed = _was_smoothed(loss.finite.values)
+    if smoothed:  # then noise is seen at longer lags alone, and neighbours do not average it out
+        noise = max(noise, curves.noise(loss.finite.values))
     for points in RESOLUTIONS:
         curve = curves.reduced(loss, points)
         per_point = max(1, len(loss.finite) // len(curve))
-        of_medians = noise * (MEDIAN_NOISE / per_point**0.5 if per_point > 1 else 1.0)
+        of_medians = noise * (MEDIAN_NOISE / per_point**0.5 if per_point > 1 and not smoothed else 1.0)
         finding = _found(run, curve, max(_reach(len(curve)) * of_medians, SHARE_OF_FALL * fall), fall)
         if finding is not None or per_point == 1:
             return finding
     return None
+
+
+def _was_smoothed(values: Values) -> bool:
+    """Whether neighbours go together as in a running mean: differences grow with the lag as a random walk's do.
+
+    Their variance at lag 2 over that at lag 1 is 1 for white noise, 2 for running means, exponential or over a window,
+    and 4 for a smooth wave without noise.
+    """
+    one, two = (curves.mad(values[lag:] - values[:-lag]) ** 2 for lag in (1, 2))
+    return bool(one > 0 and SMOOTHED[0] <= two / one <= SMOOTHED[1])
 
 
 def _noise(values: Values) -> float:

@@ -14,12 +14,14 @@ How it is told       The end is level: the last third of the training loss gains
                      (2) Weight decay pulls each weight back within fewer steps than an epoch has, and the
                      weights' norm has shrunk to a third or less.
                      (3) No gradient at all reached a trainable layer in the run's last third.
-                     (4) A hidden layer of a single unit: nothing but one number passes it. Or a last layer
-                     that reads fewer units than log2(classes), with a skill as poor as in (1).
+                     (4) A hidden layer of a single unit, which the next one reads: nothing but one number
+                     passes it. Or a last layer that reads fewer units than log2(classes), with a skill
+                     as poor as in (1).
                      (5) Every hidden layer began with all of its weights at 0, so that its units are alike.
                      (6) The updates add up to more than the weights' own norm, and yet the loss ends no lower
                      than it began.
                      (7) Dropout of seven in ten units or more.
+                     (3), (4), (5) and (7) say nothing of a loss that has come down to a tenth.
                      Elsewhere nothing tells a poor level from the best possible, and nothing is said.
 Why it matters       The model does not learn even what it is shown: more data or more steps will not help.
 Mistaken for         `no_learning` is at chance from the start; `undertrained` and `slow_descent` still fall;
@@ -59,6 +61,7 @@ KNOWN = 0.1  # of the fall: the standard error of the gain above which nobody ca
 FALLING_SCORE = -2.0  # Mann–Kendall: a trend that may be one
 GONE = 0.02  # of the peak rate: a loss that is level since the rate went was not done
 BRIEF = 0.1  # of the run: the stretch before the rate goes by which `plateau` tells that the fall was cut off
+CONVERGED = 0.1  # of the first loss: what is left then is the data's, for all that the set-up may say
 SHRUNK = 1 / 3  # of the first weight norm: weights that decay, and not the data, decides on
 PATH = 1.0  # of the weights' norm, summed over all updates: the weights have been elsewhere
 NO_LOWER = "no lower than it began, although the weights moved by more than their own norm"
@@ -173,7 +176,8 @@ def _held_down(run: Run, curve: curves.Curve, level: float) -> str | None:
     since = int(curve.steps[0] + 2 * (curve.steps[-1] - curve.steps[0]) // THIRD)
     if _decays_too_fast(run):
         return "weight decay shrinks the weights faster than an epoch can build them up"
-    if _cut_off(run, since):
+    converged = level <= CONVERGED * progress.start(run.scalars[TRAIN_LOSS])  # what fits so well is not held down
+    if not converged and _cut_off(run, since):
         return "no gradient reaches some layers"
     if (
         run.start == 0
@@ -182,16 +186,17 @@ def _held_down(run: Run, curve: curves.Curve, level: float) -> str | None:
         and _not_below_start(run, level)
     ):
         return NO_LOWER
-    if (facts.dropout(run.setup) or 0.0) >= HEAVY_DROPOUT:
+    if not converged and (facts.dropout(run.setup) or 0.0) >= HEAVY_DROPOUT:
         return "dropout leaves fewer than three units in ten"
-    return _narrow(run)
+    return None if converged else _narrow(run)
 
 
 def _narrow(run: Run) -> str | None:
     """What the layers themselves say: a bottleneck, or hidden units that begin all alike; else None."""
     matrices = [layer for layer in run.setup.layers if "fan_in" in layer.init and "fan_out" in layer.init]
     hidden, number = matrices[:-1], classes(run)
-    if any(layer.init["fan_out"] <= 1 for layer in hidden):
+    reads = [layer.init["fan_in"] for layer in matrices[1:]]
+    if any(layer.init["fan_out"] <= 1 and after <= 1 for layer, after in zip(hidden, reads, strict=True)):
         return "a hidden layer has a single unit"
     if number and matrices and matrices[-1].init["fan_out"] == number and matrices[-1].init["fan_in"] < log2(number):
         return "the last layer reads fewer units than its classes have bits"
