@@ -93,11 +93,19 @@ def sagemaker_loss_not_decreasing(run: Run) -> bool | None:
 
 
 def sagemaker_overfit(run: Run) -> bool | None:
-    """(Validation − training) / training loss above 0.1, once (SageMaker, Overfit: ratio_threshold=0.1, patience=1)."""
+    """(Validation − training) / training loss above 0.1, once (SageMaker, Overfit: ratio_threshold=0.1, patience=1).
+
+    Its documentation speaks of mean losses: the training loss's mean since the evaluation before stands for that.
+    """
     train, validation = run.scalar("loss/train"), run.scalar("loss/validation")
     if train is None or validation is None:
         return None
-    beside = np.interp(validation.steps, train.steps, train.values)
+    since = np.r_[-np.inf, validation.steps[:-1]]
+    beside = np.array([
+        np.mean(train.values[(train.steps > first) & (train.steps <= last)])
+        if ((train.steps > first) & (train.steps <= last)).any() else np.nan
+        for first, last in zip(since, validation.steps, strict=True)
+    ])  # fmt: skip
     with np.errstate(all="ignore"):
         return bool(((validation.values - beside) / beside > 0.1).any())
 

@@ -161,6 +161,7 @@ def test_the_demo_trains_reports_serves_and_ends_cleanly_on_ctrl_c(tmp_path):
         assert run in printed
 
 
+@pytest.mark.slow  # trains the demo once more
 def test_a_second_demo_keeps_the_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()

@@ -32,6 +32,7 @@ def test_on_dask(paths):
         assert found(paths, "dask") == found(paths, "local")
 
 
+@pytest.mark.slow  # the better part of a minute for Ray to start
 def test_on_ray(paths):
     ray.init(num_cpus=2, include_dashboard=False, configure_logging=False)
     try:

@@ -174,6 +174,7 @@ def test_memory_grows_by_a_hundredth_and_a_few_thousand_floats_a_layer_at_most(t
     assert after - before <= 0.01 * before + depth * 4 * 5_000
 
 
+@pytest.mark.slow  # half a minute of training
 def test_thousands_of_steps_leave_nothing_behind(new_training, tmp_path):
     training = new_training()
     with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
