@@ -15,6 +15,7 @@ from diagnose.run import Run
 from diagnose.signals import GRAD_NORM, LAYER_ACTIVATION_VARIANCE, LAYER_GRAD_NORM, LR, TRAIN_LOSS, VALIDATION_LOSS
 
 WOULD_TELL = {
+    TRAIN_LOSS: "how training itself goes, and whether validation parts from it",
     VALIDATION_LOSS: "whether the model overfits, and which step was best",
     LR: "whether the learning rate fits its optimizer, and which schedule ran",
     GRAD_NORM: "whether gradients explode, vanish or drown in noise",

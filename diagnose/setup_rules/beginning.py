@@ -16,6 +16,7 @@ from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, LAYER_ACTIVATION_VA
 __all__ = ["gradients_add_up", "inputs_far_from_unit_scale", "loss_follows_the_data_order"]
 
 FAR = 30.0  # standard deviations: raw pixels from 0 to 255 have 50 to 80, standardised features 1
+EVERY = 2  # steps from one value to the next, at the most
 FIRST = 9  # steps: by then sums of gradients tell themselves apart
 RISING = 0.85  # of the first steps: sums grow at nearly each of them
 LEAST_SUM = 3.0  # times the first norm: nine gradients that agree in parts (at random they give √9)
@@ -60,7 +61,11 @@ def gradients_add_up(run: Run) -> Finding | None:
     norm = run.scalar(GRAD_NORM_UNCLIPPED) or run.scalar(GRAD_NORM)
     if norm is None or run.start > 0 or len(norm) < FIRST or not np.isfinite(norm.values[:FIRST]).all():
         return None
+    if int(norm.steps[FIRST - 1]) > EVERY * FIRST or len(norm) < 2 * FIRST:  # values of which each is a step, or nearly
+        return None
     first = norm.values[:FIRST]
+    if float(np.median(norm.values[FIRST : 3 * FIRST])) < first[-1]:  # a sum that nobody clears does not fall back
+        return None
     rising, half = float((np.diff(first) > 0).mean()), first[FIRST // 2]
     if first[0] <= 0 or rising < RISING or first[-1] < LEAST_SUM * first[0] or first[-1] > MOST_GROWTH * half:
         return None

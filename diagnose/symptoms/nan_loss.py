@@ -126,6 +126,7 @@ def _finding(
     before = curve.values[:first][~bad[:first]]
     evidence: dict[str, float | str] = {
         "first_step": step,
+        "before_any_step": "yes" if bad[0] and run.setup.optimizer and run.start == 0 else "no",
         "value": "NaN" if np.isnan(curve.values[first]) else "infinity",
         "nonfinite_values": int(bad.sum()),
         **({"loss_before": float(before[-1]), "loss_had_grown": _grown(before)} if len(before) else {}),
