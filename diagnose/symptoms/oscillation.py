@@ -47,7 +47,8 @@ MEDIAN_NOISE = 1.2533  # √(π/2): standard error of a median against that of a
 MIN_VALUES = 40
 PARTS = 8  # of the run, each with a noise of its own
 SWINGS = 3
-SMOOTHED = (1.5, 3.0)  # between white noise's 1 and a running mean's 2, and between that and a smooth wave's 4
+TOGETHER = 1.5  # between white noise's 1 and a running mean's 2
+IN_PROPORTION = 2.8  # between a running mean's 2 and a wave's 4
 MIN_SPAN = 0.2  # of the run, from the first swing to the last
 NEEDLE = 0.6  # of a swing's points in its lowest quarter (a sine has a third): needles are `loss_spikes`
 MIDDLE = 0.7  # of a swing's points in the middle half of its height (a sine has a third, a triangle a half)
@@ -97,11 +98,14 @@ def _by_turning_points(run: Run, loss: Series, fall: float) -> Finding | None:
 def _was_smoothed(values: Values) -> bool:
     """Whether neighbours go together as in a running mean: differences grow with the lag as a random walk's do.
 
-    Their variance at lag 2 over that at lag 1 is 1 for white noise, 2 for running means, exponential or over a window,
-    and 4 for a smooth wave without noise.
+    With variances D of differences at lags 1, 2 and 4: white noise has D₂ = D₁; a running mean, exponential or over a
+    window, has D₂ = 2 D₁ and goes on in proportion, D₄ − D₂ = 2 (D₂ − D₁) at the most; a wave, noisy or not, grows with
+    the square of the lag, D₄ − D₂ = 4 (D₂ − D₁).
     """
-    one, two = (curves.mad(values[lag:] - values[:-lag]) ** 2 for lag in (1, 2))
-    return bool(one > 0 and SMOOTHED[0] <= two / one <= SMOOTHED[1])
+    if len(values) < curves.MIN_POINTS:
+        return False
+    one, two, four = (curves.mad(values[lag:] - values[:-lag]) ** 2 for lag in (1, 2, 4))
+    return bool(one > 0 and two >= TOGETHER * one and four - two <= IN_PROPORTION * (two - one))
 
 
 def _noise(values: Values) -> float:
