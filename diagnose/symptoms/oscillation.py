@@ -82,7 +82,7 @@ def find(run: Run) -> Iterator[Finding]:
 def _by_turning_points(run: Run, loss: Series, fall: float) -> Finding | None:
     # Noise may grow within a run: what is judged is the loudest part's.
     noise = max(_noise(part) for part in np.array_split(loss.finite.values, PARTS))
-    smoothed = _was_smoothed(loss.finite.values)
+    smoothed = _was_smoothed(loss.finite.values) and not epochs.repeats(run)
     if smoothed:  # then noise is seen at longer lags alone, and neighbours do not average it out
         noise = max(noise, curves.noise(loss.finite.values))
     for points in RESOLUTIONS:
