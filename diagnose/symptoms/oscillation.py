@@ -47,6 +47,7 @@ MEDIAN_NOISE = 1.2533  # √(π/2): standard error of a median against that of a
 MIN_VALUES = 40
 PARTS = 8  # of the run, each with a noise of its own
 SWINGS = 3
+PROGRESS = 4.0  # deviations of the slow noise: a sound run falls further
 TOGETHER = 1.5  # between white noise's 1 and a running mean's 2
 IN_PROPORTION = 2.8  # between a running mean's 2 and a wave's 4
 MIN_SPAN = 0.2  # of the run, from the first swing to the last
@@ -82,9 +83,12 @@ def find(run: Run) -> Iterator[Finding]:
 def _by_turning_points(run: Run, loss: Series, fall: float) -> Finding | None:
     # Noise may grow within a run: what is judged is the loudest part's.
     noise = max(_noise(part) for part in np.array_split(loss.finite.values, PARTS))
-    smoothed = _was_smoothed(loss.finite.values) and not epochs.repeats(run)
-    if smoothed:  # then noise is seen at longer lags alone, and neighbours do not average it out
-        noise = max(noise, curves.noise(loss.finite.values))
+    slow = curves.noise(loss.finite.values)
+    # Of a running mean noise is seen at longer lags alone, and neighbours do not average it out. Data in a fixed order
+    # look like one too: but such a loss gets nowhere beside its swings.
+    smoothed = _was_smoothed(loss.finite.values) and fall > PROGRESS * slow and not epochs.repeats(run)
+    if smoothed:
+        noise = max(noise, slow)
     for points in RESOLUTIONS:
         curve = curves.reduced(loss, points)
         per_point = max(1, len(loss.finite) // len(curve))
