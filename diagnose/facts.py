@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from diagnose.optimizer_names import kind_of
 from diagnose.run import Run, Setup
 from diagnose.schedules import WARMUP_START, peak_lr
 from diagnose.signals import LR
@@ -25,7 +26,6 @@ MOVING_LOSSES: Final = re.compile(
 )
 NO: Final = ("", "0", "no", "none", "false", "off")
 WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
-ADAPTIVE: Final = re.compile(r"(paged|fused|deepspeedcpu)?(n|r|sparse)?adam(w|ax)?(8bit|32bit)?")
 
 
 def first_number(setup: Setup, names: Iterable[str]) -> float | None:
@@ -64,7 +64,12 @@ def optimizer_type(setup: Setup) -> str:
 
 def is_adaptive(optimizer: str) -> bool:
     """Whether that is Adam, or of its kin by name; wrappers that find their own rate are not."""
-    return ADAPTIVE.fullmatch(optimizer.lower()) is not None
+    return kind_of(optimizer) == "adaptive"
+
+
+def is_sgd(optimizer: str) -> bool:
+    """Whether that is SGD by name, with or without momentum."""
+    return kind_of(optimizer) == "sgd"
 
 
 def scheduler_types(setup: Setup) -> tuple[str, ...]:
@@ -146,13 +151,18 @@ def has_decoupled_decay(setup: Setup) -> bool:
     return "adamw" in optimizer_type(setup).lower() or setup.optimizer_flag("decoupled_weight_decay")
 
 
+def is_strong_augmentation(name: str) -> bool:
+    """Whether that is the name of one (K47 and their kin), in whatever spelling: `use_mixup`, `timm_randaugment_m9`."""
+    return STRONG_AUGMENTATION.search(name.lower()) is not None and not name.lower().startswith("no_")
+
+
 def strong_augmentation(setup: Setup) -> str:
     """The first strong augmentation that the config names, empty where it names none."""
     told = setup.config.get("augmentation")
     names = [told] if isinstance(told, str) else told if isinstance(told, list | tuple) else []
     switches = {**setup.config, **(told if isinstance(told, Mapping) else {})}
     every = [*names, *(name for name, value in switches.items() if says_yes(value))]
-    return next((n for n in every if isinstance(n, str) and STRONG_AUGMENTATION.match(n.lower())), "")
+    return next((n for n in every if isinstance(n, str) and is_strong_augmentation(n)), "")
 
 
 def weight_layers(setup: Setup) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Final
 
+from diagnose.causes import known_causes
 from diagnose.comparing.settings import Difference
-from diagnose.diagnosis import Change, Diagnosis
+from diagnose.diagnosis import Cause, Change, Diagnosis
 from diagnose.prescriptions.couplings import GRAPH
 from diagnose.prescriptions.scaling import adaptive_lr_for_batch
 from diagnose.prescriptions.settings import Settings, settings_of
@@ -18,6 +20,7 @@ BROKEN, BROKEN_BUT_WELL = (
     0.5,
     0.25,
 )  # how much a coupling explains that was not followed, in an ill run and a healthy one
+HALF_WAY = 0.5  # in the logarithm, of the way to the careful end: less is no following
 ALONE = 0.6  # how much the only difference does
 TOWARDS: Final = 0.9  # of the worse run's cause: its prescription moves the setting towards the other run's
 
@@ -44,29 +47,33 @@ def explanations(worse: Diagnosis, better: Diagnosis, differing: Sequence[Differ
 def kept(a: Diagnosis, b: Diagnosis) -> tuple[str, ...]:
     """The couplings that both runs keep, one sentence each."""
     return tuple(
-        f"{target} followed {source}, as it should ({', '.join(sources)})."
-        for source, target, sources, off in _couplings(settings_of(a.run), settings_of(b.run))
-        if off is None
+        f"{each.target} followed {each.source}, as it should ({', '.join(each.sources)})."
+        for each in _followings(settings_of(a.run), settings_of(b.run))
+        if each.kept
     )
 
 
 def _by_cause(worse: Diagnosis, better: Diagnosis) -> Iterator[Explanation]:
     """The prescription of the worse run moves a setting that differs, towards the value that the better one has."""
     other = settings_of(better.run)
-    shares = {cause.id: cause for cause in worse.causes}
-    likeliest = next(iter(shares.values()), None)
     for change in worse.prescription.changes:
-        value = other.values.get(change.setting)
-        if likeliest is None or value is None or not _towards(change, value):
+        value, cause = other.values.get(change.setting), _asking(change, worse)
+        if cause is None or value is None or not _towards(change, value):
             continue
         yield Explanation(
             change.setting,
-            TOWARDS * likeliest.probability,
-            f"The worse run's likeliest cause is “{likeliest.title}” ({percent(likeliest.probability)}); it asks for "
+            TOWARDS * cause.probability,
+            f"A cause of the worse run is “{cause.title}” ({percent(cause.probability)}); it asks for "
             f"{change.setting} to go from {shown(change.before)} to {shown(change.after)}, and the better run has "
             f"{shown(value)}.",
             change.sources,
         )
+
+
+def _asking(change: Change, diagnosis: Diagnosis) -> Cause | None:
+    """The likeliest cause that has this change, or the one it follows, among its remedies."""
+    remedy = change.coupled_to or change.remedy
+    return next((cause for cause in diagnosis.causes if remedy in known_causes()[cause.id].remedies), None)
 
 
 def _towards(change: Change, value: object) -> bool:
@@ -78,40 +85,63 @@ def _towards(change: Change, value: object) -> bool:
 
 def _by_coupling(worse: Diagnosis, better: Diagnosis) -> Iterator[Explanation]:
     """A setting that did not follow where another moved."""
-    for source, target, sources, off in _couplings(settings_of(better.run), settings_of(worse.run)):
-        if off is not None:
-            wanted, has = off
+    for each in _followings(settings_of(better.run), settings_of(worse.run)):
+        if each.broken:
             yield Explanation(
-                target,
+                each.target,
                 BROKEN_BUT_WELL if worse.healthy else BROKEN,
-                f"From the better run to the worse {source} changed, and {target} should have followed to "
-                f"{shown(wanted)}; it is {shown(has)}.",
-                sources,
+                f"From the better run to the worse {each.source} changed, and {each.target} should have followed to "
+                f"{shown(each.wanted)}; it is {shown(each.has)}.",
+                each.sources,
             )
 
 
-def _couplings(
-    before: Settings, after: Settings
-) -> Iterator[tuple[str, str, tuple[str, ...], tuple[float, float] | None]]:
-    """Each coupling whose source differs: source, target, sources; what was wanted and is, None where it was kept."""
+@dataclass(frozen=True)
+class _Following:
+    """A coupling whose source differs: what the target had, what was `wanted` (from a careful end on), what it has."""
+
+    source: str
+    target: str
+    sources: tuple[str, ...]
+    had: float | None
+    careful: float
+    wanted: float
+    has: float
+
+    @property
+    def broken(self) -> bool:
+        """Whether the target lies outside of what was asked for, and what lies near."""
+        low, high = sorted((self.careful, self.wanted))
+        return not low / KEPT <= self.has <= high * KEPT
+
+    @property
+    def kept(self) -> bool:
+        """Whether it lies inside, and went there: half of the way at least."""
+        if self.broken or not self.had or self.had <= 0:
+            return False
+        way, gone = log(self.careful / self.had), log(self.has / self.had)
+        return gone / way >= HALF_WAY if way else False
+
+
+def _followings(before: Settings, after: Settings) -> Iterator[_Following]:
     for coupling in GRAPH:
         moved, has = after.values.get(coupling.source), after.number(coupling.target)
-        if moved is None or moved == before.values.get(coupling.source) or not has:
+        if moved is None or moved == before.values.get(coupling.source) or not has or has <= 0:
             continue
         wanted = coupling.follow(before, after.with_(coupling.target, before.values.get(coupling.target)))
-        if not isinstance(wanted, int | float) or wanted <= 0 or has <= 0:
+        if not isinstance(wanted, int | float) or wanted <= 0:
             continue
-        ends = sorted((wanted, *_careful(coupling.source, coupling.target, before, after)))
-        off = not ends[0] / KEPT <= has <= ends[-1] * KEPT
-        yield coupling.source, coupling.target, coupling.sources, (float(wanted), has) if off else None
+        careful = _careful(coupling.source, coupling.target, before, after) or wanted
+        had = before.number(coupling.target)
+        yield _Following(coupling.source, coupling.target, coupling.sources, had, careful, float(wanted), has)
 
 
-def _careful(source: str, target: str, before: Settings, after: Settings) -> tuple[float, ...]:
+def _careful(source: str, target: str, before: Settings, after: Settings) -> float | None:
     """The careful end of what the batch asks of the rate: its root (K08, K10)."""
     rate = before.number("lr")
     if target != "lr" or source not in ("batch_size", "accumulation_steps") or not rate:
-        return ()
-    return (adaptive_lr_for_batch(rate, before.batch or 1.0, after.batch or 1.0),)
+        return None
+    return adaptive_lr_for_batch(rate, before.batch or 1.0, after.batch or 1.0)
 
 
 def _alone(differing: Sequence[Difference]) -> Iterator[Explanation]:

@@ -70,7 +70,7 @@ def _outcomes(a: Diagnosis, b: Diagnosis, *, comparable: bool) -> Iterator[Outco
         yield _best(held_out[0], held_out[1], fall, comparable=comparable)
     accuracy = a.run.scalar(VALIDATION_ACCURACY), b.run.scalar(VALIDATION_ACCURACY)
     if accuracy[0] is not None and accuracy[1] is not None:
-        yield _accuracy(accuracy[0], accuracy[1])
+        yield _accuracy(accuracy[0], accuracy[1], comparable=comparable)
     yield Outcome("steps", float(a.run.length), float(b.run.length))
 
 
@@ -90,11 +90,12 @@ def _best(a: Series, b: Series, fall: float, *, comparable: bool) -> Outcome:
     return Outcome("best validation loss", best[0], best[1], noise, _lower(*best, noise) if comparable else None)
 
 
-def _accuracy(a: Series, b: Series) -> Outcome:
+def _accuracy(a: Series, b: Series, *, comparable: bool) -> Outcome:
     ends = _end(a), _end(b)
-    scale = 100.0 if max(a.values.max(), b.values.max()) > 1 else 1.0  # in per cent
+    scale = 100.0 if max((s.finite.values.max() for s in (a, b) if len(s.finite)), default=0.0) > 1 else 1.0  # per cent
     noise = hypot(_error(a), _error(b)) * ERRORS + OF_ACCURACY * scale
-    better = _lower(-ends[0], -ends[1], noise)
+    short = [scale - end if isfinite(end) else inf for end in ends]
+    better = _lower(short[0], short[1], noise) if comparable else None
     return Outcome("validation accuracy at the end", _shown(ends[0]), _shown(ends[1]), noise, better)
 
 
@@ -112,6 +113,8 @@ def _end(series: Series) -> float:
 def _error(series: Series) -> float:
     """The standard error of the last level."""
     values = series.finite.values
+    if not len(values):
+        return 0.0
     tenth = max(1, int(len(values) * curves.END_SHARE))
     return float(curves.step_noise(values[-max(3 * tenth, curves.MIN_POINTS) :]) / tenth**0.5)
 

@@ -165,7 +165,7 @@ def _seen_in(run: Run, config: Mapping[str, Any]) -> Settings:
 def _dimension(change: Change, config: Mapping[str, Any], settings: Settings) -> Dimension | None:
     """The change and its neighbours as the config would hold them; None where it has no place for the change."""
     alone = _with(change, config)
-    key = next((key for key in config if alone[key] != config[key]), None)
+    key = next((key for key in config if alone[key] is not config[key]), None)
     if key is None:
         return None
     leads: dict[Setting, Change | None] = {}

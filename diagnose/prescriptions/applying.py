@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
-from typing import Any
+from typing import Any, Final
 
 from diagnose.diagnosis import Change, Prescription
 from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, canonical
 from diagnose.prescriptions.settings import Settings, from_config
 
 SAME = 0.01  # relative
-LENGTHS = {"steps": "epochs", "epochs": "steps"}
+LENGTHS: Final = {"steps": "epochs", "epochs": "steps"}
+ONE_STEP: Final = ("batch_size", "accumulation_steps")  # a step's samples: one without the other is another change
+
+Config = Mapping[str, Any]
+Places = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -24,73 +28,108 @@ class Applied:
     left: tuple[Change, ...]
 
 
-def apply(prescription: Prescription, config: Mapping[str, Any]) -> Applied:
+def apply(prescription: Prescription, config: Config) -> Applied:
     """The config with every change that it has a place for; the given one is left as it is.
 
     A setting is changed under the name that the config has for it and in its unit (`warmup_epochs`, `warmup_ratio`);
     None there counts as “off, but understood”. Where the config's value differs from the one that the run showed (a
-    peak rate against a base rate, a micro-batch against a whole one), its own is scaled by the same ratio.
-    What the config does not hold, words where it holds a number, and what only a person can do, is left, and so is
-    what follows a change that was left. Of two keys for one setting the first counts.
+    peak rate against a base rate, a micro-batch against a whole one), its own is scaled by the same ratio; so are all
+    keys that hold one setting (`lr` and `max_lr`, `epochs` and `total_steps`).
+    What the config does not hold, words where it holds a number, what it holds a list or a mapping for, and what only
+    a person can do, is left, and so is what follows a change that was left, and a batch without the accumulation that
+    was to make up for it.
     """
     new = dict(config)
     made: list[Change] = []
     left: list[Change] = []
-    places: dict[str, str] = {}
-    for name in config:
-        if isinstance(name, str):
-            places.setdefault(canonical(name), name)
+    places = _places(config)
     for change in prescription.changes:
-        leaderless = change.coupled_to is not None and any(each.remedy == change.coupled_to for each in left)
-        place = None if leaderless else _place(change, places, new)
-        if place is None:
+        placed = None if _lost(change, prescription, left, places, new) else _placed(change, places, new)
+        if placed is None:
             left.append(change)
-        elif new[place[0]] != place[1]:  # what is so already is neither
-            new[place[0]] = place[1]
+        elif any(new[name] != value for name, value in placed.items()):  # what is so already is neither
+            new.update(placed)
             made.append(change)
     return Applied(new, tuple(made), tuple(left))
 
 
-def _place(change: Change, places: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """The config's key and its new value; None where it has no place for the change."""
+def _places(config: Config) -> Places:
+    """By our names, the keys that hold a setting."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in config.items():
+        if isinstance(name, str):
+            known = canonical(name, value)
+            found[known] = (*found.get(known, ()), name)
+    return found
+
+
+def _lost(change: Change, prescription: Prescription, left: list[Change], places: Places, config: Config) -> bool:
+    """Whether the change means nothing, or something else, without one that finds no place."""
+    if change.coupled_to is not None and any(each.remedy == change.coupled_to for each in left):
+        return True
+    if change.coupled_to is None or change.setting not in ONE_STEP:
+        return False
+    pair = [c for c in prescription.changes if c.setting in ONE_STEP and c.coupled_to == change.coupled_to]
+    return any(_placed(each, places, config) is None for each in pair)
+
+
+def _placed(change: Change, places: Places, config: Config) -> dict[str, Any] | None:
+    """The config's keys with their new values; None where it has no place for the change."""
     after = change.after
     if change.setting == "warmup_steps" and isinstance(after, int | float) and "warmup_steps" not in places:
         return _warmup_elsewhere(float(after), places, from_config(config))
-    other = LENGTHS.get(change.setting)
-    if other and change.setting not in places and other in places:  # the run tells its length in both, the config once
-        return _scaled(other, places[other], change, config)
-    name = places.get(change.setting)
-    if name is None:
-        return None
+    if change.setting in LENGTHS:  # the run tells its length in both
+        both = [*_held(change.setting, places), *_held(LENGTHS[change.setting], places)]
+        return _scaled(change, both, config)
     if isinstance(after, int | float) and not isinstance(after, bool):
-        return _scaled(change.setting, name, change, config)
-    present = config[name]
-    numeric = isinstance(present, int | float) and not isinstance(present, bool)
+        return _scaled(change, _held(change.setting, places), config)
+    return _named(change, places.get(change.setting, ()), config)
+
+
+def _held(setting: str, places: Places) -> list[tuple[str, str]]:
+    return [(setting, name) for name in places.get(setting, ())]
+
+
+def _named(change: Change, names: tuple[str, ...], config: Config) -> dict[str, Any] | None:
+    """A word or a yes or no, in place of another."""
     known = HYPERPARAMETERS.get(change.setting)
-    if numeric or known is None or not known.switched:
+    if len(names) != 1 or known is None or not known.switched:
         return None
-    return name, after
+    (name,) = names
+    return {name: change.after} if config[name] is None or isinstance(config[name], str | bool) else None
 
 
-def _scaled(setting: str, name: str, change: Change, config: Mapping[str, Any]) -> tuple[str, Any] | None:
-    own, before, after = from_config({setting: config[name]}).values.get(setting), change.before, change.after
+def _scaled(change: Change, held: list[tuple[str, str]], config: Config) -> dict[str, Any] | None:
+    """A number, under every key that holds one for the setting; under the only key where it holds none yet."""
+    own = {name: from_config({setting: config[name]}).values.get(setting) for setting, name in held}
+    numbers = {name: value for name, value in own.items() if isinstance(value, int | float)}
+    setting_of = {name: setting for setting, name in held}
+    if not numbers:
+        free = [name for name in own if config[name] is None and setting_of[name] == change.setting][:1]
+        numbers = dict.fromkeys(free, 0)
+    values = {name: _value(change, setting_of[name], number) for name, number in numbers.items()}
+    if not values or any(value is None for value in values.values()):
+        return None
+    return values
+
+
+def _value(change: Change, setting: str, own: float) -> float | None:
+    """What becomes of one key's number; None where its ratio to what the run showed is not known."""
+    before, after = change.before, change.after
     if not isinstance(after, int | float):
         return None
     value = float(after)
-    if isinstance(own, int | float) and own and isinstance(before, int | float) and before:
-        if not isclose(own, before, rel_tol=SAME):
-            value = float(f"{own * after / before:.3g}")
-    elif isinstance(own, str):
+    if isinstance(before, int | float) and before and own:
+        value = value if isclose(own, before, rel_tol=SAME) else float(f"{own * after / before:.3g}")
+    elif own and setting != change.setting:
         return None
-    whole = HYPERPARAMETERS[setting].whole and (own is None or value >= 1)
-    if isinstance(own, float) and not own.is_integer():
-        whole = False
-    return name, round(value) if whole else value
+    whole = HYPERPARAMETERS[setting].whole and value >= 1 and float(own).is_integer()
+    return round(value) if whole else value
 
 
-def _warmup_elsewhere(steps: float, places: Mapping[str, str], settings: Settings) -> tuple[str, Any] | None:
+def _warmup_elsewhere(steps: float, places: Places, settings: Settings) -> dict[str, Any] | None:
     if "warmup_epochs" in places and settings.steps_per_epoch:
-        return places["warmup_epochs"], float(f"{steps / settings.steps_per_epoch:.3g}")
+        return {places["warmup_epochs"][0]: float(f"{steps / settings.steps_per_epoch:.3g}")}
     if "warmup_ratio" in places and settings.steps:
-        return places["warmup_ratio"], float(f"{steps / settings.steps:.3g}")
+        return {places["warmup_ratio"][0]: float(f"{steps / settings.steps:.3g}")}
     return None

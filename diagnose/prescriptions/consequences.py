@@ -8,12 +8,14 @@ from typing import Any, Final
 from diagnose.diagnosis import Change, Prescription, Setting
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.couplings import GRAPH
-from diagnose.prescriptions.following import followers, move_of
-from diagnose.prescriptions.hyperparameters import canonical
+from diagnose.prescriptions.following import carried, followers, move_of
+from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, canonical
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import Settings, from_config
 
 ASKED: Final = "You asked for it."
+RATIOS: Final = ("lr", "batch_size", "epochs", "steps", "width", "depth", "momentum")  # followed by new over old
+SAMPLES: Final = {"batch_size", "accumulation_steps"}
 # Stand-ins for what is not told, to see whether it would be pulled; never shown.
 PROBES: Final = {"lr": 1e-3, "epochs": 10, "dropout": 0.2, "weight_decay": 1e-3}
 
@@ -27,20 +29,35 @@ def what_if(config: Mapping[str, Any], **changes: Setting) -> Prescription:
     formula's numbers, reason and sources (the C-rows of the knowledge base). `notes` say what was not told and would
     have been pulled.
 
-    Raises `InvalidArgumentError` where no change is asked for, or one concerns a setting that nothing is coupled to
-    and that we do not know.
+    Raises `InvalidArgumentError` where no change is asked for, where one concerns a setting that we do not know, or
+    gives it a value that no training can have (a batch of 0, a momentum of 1, a word for a number), and where two are
+    names of the same setting.
     """
     if not changes:
         raise InvalidArgumentError("what_if(config, setting=value, …): no change was given.")
     before = from_config(config)
-    wanted = {canonical(name): value for name, value in from_config(changes).values.items()}
-    unknown = [name for name in wanted if not move_of(name, before.values.get(name), wanted[name])]
-    if unknown or not wanted:
-        known = ", ".join(sorted({coupling.source for coupling in GRAPH}))
-        raise InvalidArgumentError(f"what_if: nothing is known of {', '.join(unknown or changes)}; try one of {known}.")
+    wanted = _wanted(changes)
     leads = [_asked(name, before.values.get(name), value) for name, value in wanted.items()]
     pulled = tuple(followers(leads, before))
-    return Prescription(changes=(*leads, *pulled), notes=tuple(_untold(leads, before)))
+    return Prescription(changes=(*leads, *pulled), notes=tuple(_untold(leads, pulled, before)))
+
+
+def _wanted(changes: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The changes under our names; raises `InvalidArgumentError` where one cannot be meant."""
+    wanted: dict[str, Setting] = {}
+    for name, value in changes.items():
+        known = canonical(name, value)
+        hyperparameter = HYPERPARAMETERS.get(known)
+        if hyperparameter is None:
+            sources = ", ".join(sorted({coupling.source for coupling in GRAPH}))
+            raise InvalidArgumentError(f"what_if: nothing is known of {name}; try one of {sources}.")
+        plain = from_config({known: value}).values.get(known)
+        if plain is None:
+            raise InvalidArgumentError(f"what_if({name}={value!r}): {name} takes {hyperparameter.wanted}.")
+        if known in wanted:
+            raise InvalidArgumentError(f"what_if: {name} is another name for {known}, which has a value already.")
+        wanted[known] = plain
+    return wanted
 
 
 def _asked(name: str, before: Setting, after: Setting) -> Change:
@@ -50,19 +67,26 @@ def _asked(name: str, before: Setting, after: Setting) -> Change:
     )
 
 
-def _untold(leads: Sequence[Change], before: Settings) -> Iterator[str]:
-    """One sentence for each setting that the config does not hold and that the changes would have pulled."""
+def _untold(leads: Sequence[Change], pulled: Sequence[Change], before: Settings) -> Iterator[str]:
+    """One sentence for each thing that the config does not tell and that would have decided something."""
     for lead in leads:
-        if lead.before is None and isinstance(lead.after, int | float):
+        if lead.before is None and lead.setting in RATIOS:
             yield f"The present {lead.setting} is not told: what goes with its ratio cannot follow."
-    touched = {lead.setting for lead in leads}
-    if before.dataset_size is None and touched & {"batch_size", "accumulation_steps"}:
-        yield "dataset_size is not told: with it, warmup could be counted in epochs."
+    if {lead.setting for lead in leads} & SAMPLES:
+        yield from _of_samples(pulled, before)
     probe = before
     absent = [name for name in PROBES if before.values.get(name) is None]
     for name in absent:
         probe = probe.with_(name, PROBES[name])
-    for change in followers(leads, probe):
+    for coupling, change in carried(leads, probe):
         if change.setting in absent:
-            formula = next(c.formula for c in GRAPH if c.target == change.setting and c.because in change.because)
-            yield f"{change.setting} is not told, and would have to follow: {formula}."
+            yield f"{change.setting} is not told, and would have to follow: {coupling.formula}."
+
+
+def _of_samples(pulled: Sequence[Change], before: Settings) -> Iterator[str]:
+    if before.dataset_size is None:
+        yield "dataset_size is not told: with it, warmup could be counted in epochs."
+    if before.kind == "other":
+        yield f"How the rate of {before.word('optimizer')} follows the batch is not known here: search for it anew."
+    elif before.kind == "untold" and any(change.setting == "lr" for change in pulled):
+        yield "optimizer is not told: the rate follows as SGD's does; that of Adam and its kin goes with the root."

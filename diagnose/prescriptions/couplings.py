@@ -14,7 +14,7 @@ GRAPH: Final = (
     # --- the batch, and what counts as one
     Coupling(
         "batch_size", "lr",
-        "SGD: η′ = η·B′/B up to B = 8192, η′ = η·√(B′/B) beyond; for B up to N/2 with S = η(N − B)/B held. "
+        "SGD: η′ = η·B′/B up to B = 8192, η′ = η·√(B′/B) beyond; a batch that shrinks keeps S = η(N − B)/B. "
         "Adam and its kin: η′ = η·√(B′/B)",
         "The rate follows the batch: a larger one averages more noise away, and bears a higher rate.",
         ("K07 (interdependencies §1, stability-scaling §1)", "K08 (interdependencies §1)", "K09 (stability-scaling §1)",
@@ -175,7 +175,7 @@ GRAPH: Final = (
         ("K69 (stability-scaling §7, §8)",), capacity.lr_for_width,
     ),
     Coupling(
-        "depth", "batch_size", "B′ = the power of two at or below B·L/L′, where the net gets deeper",
+        "depth", "batch_size", "B′ ≤ B·L/L′, a divisor of B where one is near, where the net gets deeper by a quarter",
         "Activations of more layers take memory from the batch.", ("K65 (deep-dive §7)",), capacity.batch_for_depth,
     ),
     Coupling(

@@ -22,6 +22,11 @@ def followers(leads: Sequence[Change], before: Settings, hold: Collection[str] =
     A setting that has moved stays, and so do those in `hold`: so a cycle in the graph settles. Values are rounded to
     three digits, clamped to the setting's sane range, and say so.
     """
+    return (change for _, change in carried(leads, before, hold))
+
+
+def carried(leads: Sequence[Change], before: Settings, hold: Collection[str] = ()) -> Iterator[tuple[Coupling, Change]]:
+    """The same, each with the coupling that pulls it."""
     after, front = before, [(lead, lead.remedy) for lead in leads]
     for lead in leads:
         after = after.with_(lead.setting, lead.after)
@@ -37,7 +42,7 @@ def followers(leads: Sequence[Change], before: Settings, hold: Collection[str] =
             settled.add(pulled.setting)
             after = after.with_(pulled.setting, pulled.after)
             front.append((pulled, leader))
-            yield pulled
+            yield coupling, pulled
 
 
 def move_of(setting: str, before: Setting, after: Setting) -> str:

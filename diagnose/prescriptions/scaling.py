@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import ceil, sqrt
 from typing import Final
 
 LINEAR_UP_TO: Final = 8192  # samples, K08 (interdependencies §1)
@@ -28,14 +28,17 @@ def noise_scale(lr: float, batch: float, dataset_size: float) -> float:
 def lr_for_batch(lr: float, batch: float, new_batch: float, *, dataset_size: float | None = None) -> float:
     """SGD's rate for another batch: η ∝ B up to 8192 samples and η ∝ √B beyond (K07, K08).
 
-    Where the batches are no small part of the `dataset_size` samples and yet under half of them, the rate keeps
-    S = η (N − B) / B instead (K09), which for B ≪ N is the same.
+    A batch that shrinks from a large part of the `dataset_size` samples takes the rate further down, so that
+    S = η (N − B) / B stays (K09), which for B ≪ N is the same. For one that grows, K09 would ask for more than the
+    linear rule and without bound as B nears N; the linear rule stands there. What lies beyond N / 2 counts as N / 2.
     """
-    if dataset_size and max(batch, new_batch) <= min(dataset_size / 2, LINEAR_UP_TO):
-        return lr * noise_scale(1.0, batch, dataset_size) / noise_scale(1.0, new_batch, dataset_size)
     linear = min(new_batch, LINEAR_UP_TO) / min(batch, LINEAR_UP_TO)
     root = sqrt(max(new_batch, LINEAR_UP_TO) / max(batch, LINEAR_UP_TO))
-    return lr * linear * root
+    kept = 1.0
+    if dataset_size and new_batch < batch:
+        old, new = (min(size, dataset_size / 2) for size in (batch, new_batch))
+        kept = (dataset_size - old) / (dataset_size - new)
+    return lr * linear * root * kept
 
 
 def adaptive_lr_for_batch(lr: float, batch: float, new_batch: float) -> float:
@@ -104,6 +107,11 @@ def ema_window(decay: float) -> float:
     return 1 / (1 - decay)
 
 
-def power_of_two_below(size: float) -> float:
-    """The largest power of two that is at most `size`, 1 at least."""
-    return float(2 ** max(int(size).bit_length() - 1, 0))
+def shrunk_batch(size: float, ratio: float) -> float:
+    """A batch of at most `size` / `ratio` samples that goes into `size` without remainder, where one is near (K65).
+
+    Near is down to half of that; else the rest of the division is lost. 1 at least.
+    """
+    parts = ceil(ratio * (1 - 1e-9))
+    even = next((n for n in range(parts, 2 * parts) if size % n == 0), parts)
+    return max(size // even, 1.0)

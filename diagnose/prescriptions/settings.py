@@ -10,14 +10,16 @@ from typing import Any, Final
 
 from diagnose import facts
 from diagnose.diagnosis import Setting
+from diagnose.optimizer_names import Kind, kind_of
 from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, canonical
 from diagnose.run import Run, Setup
 from diagnose.schedules import peak_lr, warmup_steps
 from diagnose.signals import LR
 
 MOST_ADAPTIVE_LR: Final = 1e-2  # ten times the upper end of K11's range for Adam: beyond it advice does not go
-CYCLIC: Final = re.compile(r"(one_?cycle|cyclic)", re.IGNORECASE)
-BATCHNORM: Final = re.compile(r"(sync)?_?batch_?norm(\dd)?|bn", re.IGNORECASE)
+ABOUT: Final = 0.98  # of the epochs' steps: a last batch may be dropped
+CYCLIC: Final = re.compile(r"(one_?cycle|cyclic|triangular)", re.IGNORECASE)
+BATCHNORM: Final = re.compile(r"(\w+\.)*(sync)?_?batch_?norm(\dd)?|bn", re.IGNORECASE)
 OPTIONAL: Final = ("normalization", "augmentation", "scheduler")  # None for one of them says that there is none
 NOTHING: Final = ("", "none", "no", "off", "false")
 
@@ -27,8 +29,7 @@ class Settings:
     """Settings by our names, and facts about data and model; what nobody told is absent.
 
     `values` holds numbers and words; `dataset_size` is in samples, `length` the optimizer steps of the run that
-    these settings gave, `model` what normalises (the class's name, empty without). `unsteady` tells that such a run
-    did not stay stable.
+    these settings gave, `parameters` the model's. `unsteady` tells that such a run did not stay stable.
     """
 
     values: Mapping[str, Setting] = field(default_factory=dict)
@@ -72,9 +73,17 @@ class Settings:
         return epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else self.length
 
     @property
-    def adaptive(self) -> bool:
-        """Whether the optimizer is Adam or of its kin."""
-        return facts.is_adaptive(self.word("optimizer"))
+    def length_counts_in_epochs(self) -> bool:
+        """Whether the epochs end the training, and not a number of steps that is reached before."""
+        epochs, steps = self.number("epochs"), self.number("steps")
+        if not epochs or not steps:
+            return True
+        return self.steps_per_epoch is not None and steps >= ABOUT * epochs * self.steps_per_epoch
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of optimizer takes the steps."""
+        return kind_of(self.word("optimizer"))
 
     @property
     def cyclic(self) -> bool:
@@ -89,7 +98,7 @@ class Settings:
     def clamped(self, name: str, value: float) -> float:
         """The value, within what makes sense for these settings."""
         bounded = HYPERPARAMETERS[name].clamped(value) if name in HYPERPARAMETERS else value
-        if name == "lr" and self.adaptive:
+        if name == "lr" and self.kind == "adaptive":
             return min(bounded, max(MOST_ADAPTIVE_LR, self.number("lr") or 0.0))
         if name == "warmup_steps" and self.steps:
             return min(bounded, float(int(self.steps / 2)))  # a rise that takes longer is a cycle
@@ -127,16 +136,21 @@ def from_config(config: Mapping[str, Any]) -> Settings:
 
     Numbers written as text count as numbers. A warmup in epochs or as a share becomes steps where the length of an
     epoch or of the training is known, and is left out where it is not; what is no number, word or yes and no is
-    left out too.
+    left out too, and so is what no training can have (a `max_steps` of -1 tells that the epochs count). Of epochs and
+    steps the shorter training counts, as it does in Transformers and Lightning.
     """
     values: dict[str, Setting] = {}
     for name, value in config.items():
-        known = canonical(str(name))
-        plain = "none" if value is None and known in OPTIONAL else _plain(value)
-        if plain is not None:
+        plain = _plain(value)
+        known = canonical(str(name), plain)
+        if value is None and known in OPTIONAL:
+            plain = "none"
+        if plain is not None and (known not in HYPERPARAMETERS or HYPERPARAMETERS[known].allows(plain)):
             values.setdefault(known, plain)
     size = values.pop("dataset_size", None)
     settings = Settings(values, dataset_size=float(size) if isinstance(size, int | float) and size > 0 else None)
+    if not settings.length_counts_in_epochs:
+        settings = replace(settings, values={name: value for name, value in values.items() if name != "epochs"})
     warmup = _warmup_in_steps(settings)
     return settings if warmup is None else settings.with_("warmup_steps", warmup)
 
@@ -157,7 +171,7 @@ def _dropout(setup: Setup) -> float | None:
 
 
 def _warmup_in_steps(settings: Settings) -> float | None:
-    if "warmup_steps" in settings.values:
+    if settings.number("warmup_steps"):  # 0 beside a share is Transformers' default, and means the share
         return None
     epochs, share = settings.number("warmup_epochs"), settings.number("warmup_ratio")
     if epochs is not None and settings.steps_per_epoch:

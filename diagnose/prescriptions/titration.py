@@ -10,6 +10,7 @@ from typing import Final
 from diagnose.diagnosis import Change, Diagnosis
 from diagnose.prescriptions.doses.fit import train_longer
 from diagnose.prescriptions.following import followers
+from diagnose.prescriptions.planner import HELD
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import settings_of
 
@@ -36,7 +37,8 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> tuple[Change, ...]:
             settings = settings_of(diagnosis.run)
             value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
             lead = replace(change, before=change.after, after=value, because=BECAUSE)
-            return (lead, *followers([lead], settings.with_(change.setting, change.after)))
+            held = HELD.get(change.remedy, ())
+            return (lead, *followers([lead], settings.with_(change.setting, change.after), hold=held))
     return _longer(diagnosis)
 
 
@@ -44,7 +46,9 @@ def _beyond(change: Change) -> float | None:
     step, before, after = STEPS.get(change.setting), change.before, change.after
     if step is None or not isinstance(after, int | float) or not after:
         return None
-    if not isinstance(before, int | float) or after > before:
+    if not isinstance(before, int | float):
+        return after / step if change.setting == "max_norm" else after * step  # without clipping the limit was infinite
+    if after > before:
         return after * step
     return sqrt(before * after) if change.setting == "lr" else after / step
 

@@ -23,7 +23,7 @@ from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 Train = Callable[[dict[str, Any]], "str | os.PathLike[str]"]
 Stopped = Literal["healthy", "nothing left to change", "rounds used up", "budget used up", "going round in circles"]
 HEALTHY_RANK: Final = -1
-BETTER = 0.99  # times the lowest validation loss so far: less is what one seed differs from the next
+LOWER = 0.01  # of the lowest validation loss so far: less is what one seed differs from the next
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _following(diagnosis: Diagnosis, config: Mapping[str, Any], done: Sequence[R
 def _why_stop(done: Sequence[Round], following: Mapping[str, Any], rounds: int, until: float) -> Stopped | None:
     last, earlier = done[-1], done[:-1]
     well = [one for one in earlier if one.diagnosis.healthy]
-    if well and _end(last) >= BETTER * min(map(_end, well)):
+    if well and not _better(_end(last), min(map(_end, well))):
         return "healthy"  # taking the dose further did not help
     over = len(done) > rounds or not last.made
     if last.diagnosis.healthy and (over or not earlier or time.monotonic() + last.seconds > until):
@@ -147,6 +147,11 @@ def _why_stop(done: Sequence[Round], following: Mapping[str, Any], rounds: int, 
     if any(one.config == following for one in done):
         return "healthy" if last.diagnosis.healthy else "going round in circles"
     return "budget used up" if time.monotonic() + last.seconds > until else None
+
+
+def _better(loss: float, best: float) -> bool:
+    """Whether the loss, of either sign, is clearly lower."""
+    return loss < best - LOWER * abs(best)
 
 
 def _rank(one: Round) -> int:

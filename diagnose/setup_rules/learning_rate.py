@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from diagnose.facts import effective_batch_size, is_adaptive, is_fine_tuning, optimizer_type, planned_peak
+from diagnose.facts import effective_batch_size, is_adaptive, is_fine_tuning, is_sgd, optimizer_type, planned_peak
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.schedules import peak_lr
@@ -26,7 +26,7 @@ def usual_range(optimizer: str) -> tuple[float, float] | None:
     """Usual learning rates of an optimizer by its class name, None for kinds without such a range (K11)."""
     if is_adaptive(optimizer):
         return ADAPTIVE_RANGE
-    return SGD_RANGE if optimizer.lower() == "sgd" else None
+    return SGD_RANGE if is_sgd(optimizer) else None
 
 
 def lr_outside_usual_range(run: Run) -> Finding | None:

@@ -7,6 +7,7 @@ from diagnose.facts import (
     first_number,
     is_adaptive,
     is_fine_tuning,
+    is_sgd,
     optimizer_type,
     planned_peak,
     scheduler_types,
@@ -128,7 +129,7 @@ def rate_never_decays(run: Run) -> Finding | None:
     last = float(values[-1])
     rests = bool((values[len(values) // 2 :] == last).all())  # a warmup that was cut short is no constant rate
     reached = planned is not None and last >= RISEN * planned
-    if not (adaptive or optimizer == "SGD") or not last > 0 or not rests or not reached:
+    if not (adaptive or is_sgd(optimizer)) or not last > 0 or not rests or not reached:
         return None
     return breach(
         "rate_never_decays",

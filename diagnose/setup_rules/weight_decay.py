@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagnose.facts import has_decoupled_decay, optimizer_type, weight_decay
+from diagnose.facts import has_decoupled_decay, is_sgd, optimizer_type, weight_decay
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.setup_rules import breach
@@ -41,7 +41,7 @@ def weight_decay_outside_usual_starts(run: Run) -> Finding | None:
     right, whatever the training loss does. Source: K50 (deep-dive §6).
     """
     decay, optimizer = weight_decay(run.setup), optimizer_type(run.setup)
-    if not decay or (optimizer != "SGD" and optimizer not in COUPLED and not has_decoupled_decay(run.setup)):
+    if not decay or (not is_sgd(optimizer) and optimizer not in COUPLED and not has_decoupled_decay(run.setup)):
         return None
     low, high = DECOUPLED_STARTS if has_decoupled_decay(run.setup) else L2_STARTS
     if low / FAR <= decay <= high * FAR:

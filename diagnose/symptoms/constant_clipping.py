@@ -24,7 +24,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnose import curves, layers
+from diagnose import curves, facts, layers
 from diagnose.batch import late_update_ratio
 from diagnose.findings import Finding, Severity
 from diagnose.progress import learned
@@ -64,7 +64,7 @@ def find(run: Run) -> Iterator[Finding]:
         third = len(before) // 3
         climb = float(np.median(before[-third:]) / np.median(before[:third]))
         evidence |= {"times_too_large": factor, "growth_before_clipping": climb}
-    sgd = run.setup.optimizer.get("type") == "SGD"
+    sgd = facts.is_sgd(facts.optimizer_type(run.setup))
     ill = climb >= CLIMBED or (factor >= MUCH and sgd)
     fine = learned(run) and not (factor >= FAR_TOO_MUCH and sgd)
     times = f", {factor:.3g} times over in the median" if before is not None else ""

@@ -10,6 +10,7 @@ from diagnose import facts
 from diagnose.causes import EARLY_SHARE
 from diagnose.diagnosis import Setting
 from diagnose.findings import Finding
+from diagnose.optimizer_names import kind_of
 from diagnose.prescriptions import scaling
 from diagnose.prescriptions.dose import Dose, Found, rounded
 from diagnose.prescriptions.follow.rate import STARTS
@@ -67,7 +68,7 @@ def lower_lr(run: Run, found: Found) -> Dose | None:
     batch = facts.effective_batch_size(run.setup) or 0.0
     larger = max(1.0, batch / USUAL_BATCH)
     if usual and lr / factor > usual[1] * larger:
-        start = rounded(STARTS["adaptive" if facts.is_adaptive(optimizer) else "plain"] * larger)
+        start = rounded(STARTS[kind_of(optimizer)] * larger)
         because = f"The loss {how}, at a rate far above the usual range of {optimizer}: begin at its usual start."
         return Dose("lr", lr, start, because)
     because = f"The loss {how}: divide the rate by {factor:.0f} (3 to 10 is the usual range)."
@@ -103,7 +104,7 @@ def raise_lr(run: Run, _: Found) -> Dose:
     """To the usual start where it lies below, else three times as high."""
     lr = current_lr(run)
     optimizer = facts.optimizer_type(run.setup)
-    start = STARTS["adaptive" if facts.is_adaptive(optimizer) else "plain"] if usual_range(optimizer) else 0.0
+    start = STARTS.get(kind_of(optimizer), 0.0)
     if lr and lr * ROSE < start:
         return Dose("lr", lr, start, f"The usual start for {optimizer} is {start:g}.")
     return Dose(

@@ -8,13 +8,15 @@ from math import log2
 from typing import Final
 
 from diagnose.diagnosis import Setting
+from diagnose.prescriptions import scaling
 from diagnose.prescriptions.coupling import Follow, ratio
-from diagnose.prescriptions.scaling import MOST_STRONGER, WIDE, power_of_two_below
 from diagnose.prescriptions.settings import Settings
 from diagnose.setup_rules.normalization import DEEP, RELIABLE
 
 DROPOUT_A_DOUBLING = 0.1  # the documents give the direction alone (K44)
 SATURATING = ("sigmoid", "tanh", "softsign", "hardtanh")
+NAMES: Final = {"Glorot": ("glorot", "xavier"), "He": ("he", "kaiming", "msra")}  # of one initialisation
+MUCH_DEEPER = 1.25  # times: less takes no memory worth another batch
 UNMOVED = 0.01  # of a dropout rate
 
 
@@ -30,7 +32,7 @@ def _weight_decay(size: str, before: Settings, after: Settings) -> Setting:
     decay, moved = before.number("weight_decay"), ratio(size, before, after)
     if not decay or not moved or before.number("dropout"):
         return None
-    return decay * min(max(moved, 1 / MOST_STRONGER), MOST_STRONGER)
+    return decay * min(max(moved, 1 / scaling.MOST_STRONGER), scaling.MOST_STRONGER)
 
 
 dropout_for_width: Final[Follow] = partial(_dropout, "width")
@@ -42,14 +44,14 @@ weight_decay_for_depth: Final[Follow] = partial(_weight_decay, "depth")
 def lr_for_width(before: Settings, after: Settings) -> Setting:
     """Adam's rate for hidden layers of another width (Yang et al. 2022, μTransfer)."""
     rate, moved = before.number("lr"), ratio("width", before, after)
-    wide = min(before.number("width") or 0.0, after.number("width") or 0.0) >= WIDE
-    return rate / moved if rate and moved and wide and before.adaptive else None
+    wide = min(before.number("width") or 0.0, after.number("width") or 0.0) >= scaling.WIDE
+    return rate / moved if rate and moved and wide and before.kind == "adaptive" else None
 
 
 def batch_for_depth(before: Settings, after: Settings) -> Setting:
     """A batch that fits beside the activations of a deeper net."""
     size, moved = before.number("batch_size"), ratio("depth", before, after)
-    return power_of_two_below(size / moved) if size and moved and moved > 1 else None
+    return scaling.shrunk_batch(size, moved) if size and moved and moved >= MUCH_DEEPER else None
 
 
 def accumulation_for_depth(before: Settings, after: Settings) -> Setting:
@@ -78,8 +80,10 @@ def initialization_without_normalization(before: Settings, after: Settings) -> S
 
 
 def _fitting(settings: Settings) -> Setting:
-    fitting = "Glorot" if settings.word("activation").lower() in SATURATING else "He"
-    return fitting if settings.word("initialization").lower() != fitting.lower() else None
+    activation = settings.word("activation").lower().rpartition(".")[2].removesuffix("()")
+    fitting = "Glorot" if activation in SATURATING else "He"
+    present = settings.word("initialization").lower()
+    return None if any(name in present for name in NAMES[fitting]) else fitting
 
 
 def _anew(name: str, before: Settings, _: Settings) -> Setting:

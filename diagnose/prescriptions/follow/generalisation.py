@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diagnose.diagnosis import Setting
-from diagnose.facts import STRONG_AUGMENTATION
+from diagnose.facts import is_strong_augmentation
 from diagnose.prescriptions import scaling
 from diagnose.prescriptions.coupling import ratio
 from diagnose.prescriptions.settings import Settings
@@ -67,8 +67,9 @@ def temperature(before: Settings, after: Settings) -> Setting:
 
 
 def _turns_strong(before: Settings, after: Settings) -> bool:
-    now, then = (STRONG_AUGMENTATION.match(s.word("augmentation").lower()) for s in (after, before))
-    return now is not None and then is None
+    return is_strong_augmentation(after.word("augmentation")) and not is_strong_augmentation(
+        before.word("augmentation")
+    )
 
 
 def _smooths_more(before: Settings, after: Settings) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from diagnose.diagnosis import Setting
-from diagnose.facts import is_adaptive
 from diagnose.prescriptions import scaling
 from diagnose.prescriptions.coupling import ratio
 from diagnose.prescriptions.settings import Settings
 
 PEAK = 3.0  # times the rate that is held: the lower part of K32's 2 to 10
-STARTS = {"adaptive": 1e-3, "plain": 0.03}  # K11 (deep-dive §2): 1e-3, and the middle of 0.01 to 0.1
+STARTS = {"adaptive": 1e-3, "sgd": 0.03}  # K11 (deep-dive §2): 1e-3, and the middle of 0.01 to 0.1
+PLAIN = ("sgd", "untold")  # an optimizer that nobody told is taken for SGD, and said to be
 CYCLE = "0.95 → 0.85 → 0.95, against the rate"
 
 
@@ -46,7 +46,7 @@ def _longer(told: float, before: Settings, after: Settings) -> Setting:
 
 def _moved(before: Settings, after: Settings) -> float | None:
     """New over old rate; None where the optimizer's kind changes too: rates of the two are not to be compared."""
-    return ratio("lr", before, after) if before.adaptive == after.adaptive else None
+    return ratio("lr", before, after) if before.kind == after.kind else None
 
 
 def max_norm(before: Settings, after: Settings) -> Setting:
@@ -67,7 +67,7 @@ def momentum(before: Settings, after: Settings) -> Setting:
 def lr_for_momentum(before: Settings, after: Settings) -> Setting:
     """The rate that keeps the length of a long step, for SGD."""
     rate, old, new = before.number("lr"), before.number("momentum"), after.number("momentum")
-    if not rate or old is None or new is None or before.adaptive or not (0 <= old < 1 and 0 <= new < 1):
+    if not rate or old is None or new is None or before.kind not in PLAIN or not (0 <= old < 1 and 0 <= new < 1):
         return None
     return scaling.lr_for_momentum(rate, old, new)
 
@@ -88,9 +88,9 @@ def momentum_cycle(before: Settings, after: Settings) -> Setting:
 def for_optimizer(before: Settings, after: Settings) -> Setting:
     """The other kind's usual start."""
     old, new = before.word("optimizer"), after.word("optimizer")
-    if not old or not new or not before.number("lr") or is_adaptive(old) == is_adaptive(new):
+    if not old or not new or not before.number("lr") or before.kind == after.kind:
         return None
-    return STARTS["adaptive" if is_adaptive(new) else "plain"]
+    return STARTS.get(after.kind)
 
 
 def decay_steps_for_epochs(before: Settings, after: Settings) -> Setting:

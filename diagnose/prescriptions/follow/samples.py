@@ -13,7 +13,9 @@ def lr(before: Settings, after: Settings) -> Setting:
     rate, old, new = before.number("lr"), before.batch, after.batch
     if not rate or not old or not new or old == new:
         return None
-    if before.adaptive:
+    if before.kind == "other":  # no document tells how its rate follows the batch
+        return None
+    if before.kind == "adaptive":
         return scaling.adaptive_lr_for_batch(rate, old, new)
     return scaling.lr_for_batch(rate, old, new, dataset_size=before.dataset_size)
 
@@ -37,7 +39,7 @@ def normalization(before: Settings, after: Settings) -> Setting:
 def weight_decay(before: Settings, after: Settings) -> Setting:
     """The decay that keeps its time scale in samples."""
     decay, old_rate, new_rate = before.number("weight_decay"), before.number("lr"), after.number("lr")
-    if not decay or not before.batch or not after.batch or not old_rate or not new_rate:
+    if not decay or not before.batch or not after.batch or not old_rate or not new_rate or before.kind == "other":
         return None
     ratios = {"rate_ratio": new_rate / old_rate, "batch_ratio": after.batch / before.batch}
     return scaling.weight_decay_for(decay, **ratios)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,29 @@ def test_the_command_prints_and_gates(capsys):
     assert main(["compare", *pair[::-1], "--fail-on-worse", "--format", "md"]) == 0
     assert "## Set-up" in capsys.readouterr().out
     assert main(["compare", pair[0], "no/such/run"]) == 2
+
+
+def accurate(values, **config):
+    """A run in memory whose validation accuracy is known."""
+    run = made(FALLING, **config)
+    values = np.asarray(values, float)
+    accuracy = Series(np.arange(1, len(values) + 1), values, np.zeros(len(values)))
+    return replace(run, scalars={**run.scalars, "accuracy/validation": accuracy})
+
+
+def test_an_accuracy_that_is_no_number_never_wins():
+    sound, broken = np.linspace(0.5, 0.9, 100), np.full(100, np.nan)
+    for values in (broken, np.r_[sound[:-1], np.nan]):
+        outcomes = {each.name: each for each in diagnose.compare(accurate(sound), accurate(values)).outcomes}
+        assert outcomes["validation accuracy at the end"].better == "a"
+
+
+def test_accuracies_of_different_tasks_are_not_ranked():
+    low, high = accurate(np.full(100, 0.5), num_classes=1000), accurate(np.full(100, 0.9), num_classes=2)
+    outcomes = {each.name: each for each in diagnose.compare(low, high).outcomes}
+    assert outcomes["validation accuracy at the end"].better is None
+
+
+def test_a_rate_that_stayed_where_it_was_is_not_said_to_have_followed():
+    one, other = made(FALLING, lr=0.1, batch_size=64), made(FALLING, lr=0.1, batch_size=96)
+    assert not any("followed" in note for note in diagnose.compare(one, other).notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +81,37 @@ def test_what_follows_a_change_that_was_left_is_left_too():
     assert result.config == config and len(result.left) == 3
 
 
-def test_of_two_keys_for_one_setting_the_first_counts_and_other_keys_are_left_alone():
-    result = applied({"lr": 0.1, "learning_rate": 0.5, 3: "x"}, ("lr", 0.1, 0.01))
-    assert result.config == {"lr": 0.01, "learning_rate": 0.5, 3: "x"}
+def test_every_key_of_one_setting_is_scaled_alike_and_other_keys_are_left_alone():
+    result = applied({"lr": 0.1, "max_lr": 0.5, 3: "x"}, ("lr", 0.5, 0.05))
+    assert result.config == {"lr": 0.01, "max_lr": 0.05, 3: "x"}
+    result = applied({"epochs": 10, "total_steps": 1000}, ("epochs", 10, 20))
+    assert result.config == {"epochs": 20, "total_steps": 2000}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "move"),
+    [
+        ("lr", [1e-3, 1e-4], ("lr", 1e-3, 1e-4)),
+        ("scheduler", {"type": "step"}, ("scheduler", "step", "cosine")),
+        ("lr", np.array([1e-3, 1e-4]), ("lr", 1e-3, 1e-4)),
+        ("lr", -1, ("lr", 1e-3, 1e-4)),
+        ("clip", 0.2, ("max_norm", None, 1.0)),  # of PPO
+        ("patience", 5, ("early_stopping", None, "best checkpoint")),  # of a scheduler
+    ],
+)
+def test_what_means_something_else_is_never_overwritten(name, value, move):
+    result = applied({name: value}, move)
+    assert result.config[name] is value and result.left
+
+
+def test_a_warmup_told_as_a_share_stays_one():
+    result = applied({"warmup": 0.1, "steps": 1000}, ("warmup_steps", 100, 200))
+    assert result.config == {"warmup": 0.2, "steps": 1000}
+
+
+def test_a_batch_is_not_shrunk_without_the_accumulation_that_makes_up_for_it():
+    config = {"depth": 4, "batch_size": 64, "lr": 0.1}
+    prescription = diagnose.what_if(config, depth=8)
+    assert apply(prescription, config).config == {"depth": 8, "batch_size": 64, "lr": 0.1}
+    both = {**config, "accumulation_steps": 1}
+    assert apply(prescription, both).config == {**both, "depth": 8, "batch_size": 32, "accumulation_steps": 2}

@@ -37,9 +37,39 @@ def test_sgd_s_rate_follows_the_batch_linearly_to_8192_and_by_the_root_beyond(ba
 
 
 @given(b=st.integers(1, 500), new=st.integers(1, 500), lr=st.floats(1e-6, 1.0))
-def test_within_half_the_data_set_the_noise_scale_of_sgd_is_kept(b, new, lr):
+def test_a_batch_that_shrinks_keeps_the_noise_scale_of_sgd_and_one_that_grows_the_linear_rule(b, new, lr):
     there = scaling.lr_for_batch(lr, b, new, dataset_size=1000)
-    assert scaling.noise_scale(there, new, 1000) == pytest.approx(scaling.noise_scale(lr, b, 1000))
+    if new <= b:
+        assert scaling.noise_scale(there, new, 1000) == pytest.approx(scaling.noise_scale(lr, b, 1000))
+    else:
+        assert there == pytest.approx(lr * new / b)
+
+
+@given(b=st.integers(1, 1000), new=st.integers(1, 999), samples=st.integers(1000, 10**6))
+def test_the_rate_rises_with_the_batch_never_beyond_the_linear_rule_and_without_a_jump(b, new, samples):
+    here, there = (scaling.lr_for_batch(0.1, b, each, dataset_size=samples) for each in (new, new + 1))
+    assert here <= there <= here * (new + 1) / new * 1.01
+    assert here <= 0.1 * new / b * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["adamw_torch", "torch.optim.AdamW", "paged_adamw_8bit", "FusedAdam", "AdamW (fused)",
+                                  "adamw_torch_fused", "RAdam", "nadamw", "adam"])  # fmt: skip
+def test_adam_is_known_under_every_usual_name(name):
+    assert after({"optim": name, "lr": 1e-3, "batch_size": 64}, batch_size=256)["lr"] == pytest.approx(2e-3)
+    assert after({"optim": name, "lr": 1e-3}, optimizer="SGD")["lr"] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("name", ["sgd", "torch.optim.SGD", "FusedSGD", "SGDW", "sgd_momentum"])
+def test_so_is_sgd(name):
+    assert after({"optim": name, "lr": 0.1, "batch_size": 64}, batch_size=256)["lr"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("name", ["Lion", "Adafactor", "RMSprop", "LAMB", "schedule_free_adamw", "Muon", "Prodigy"])
+def test_no_number_is_made_up_for_an_optimizer_that_no_document_speaks_of(name):
+    config = {"optim": name, "lr": 1e-3, "batch_size": 64, "weight_decay": 0.1, "momentum": 0.9}
+    assert after(config, batch_size=256) == {}
+    assert "lr" not in after(config, momentum=0.95)
+    assert "lr" not in after({**config, "optim": "SGD"}, optimizer=name)
 
 
 @given(a=st.integers(1, 10**5), b=st.integers(1, 10**5), c=st.integers(1, 10**5))
@@ -97,14 +127,14 @@ def test_momentum_and_rate_keep_the_length_of_a_long_step(beta, lr):
 
 def test_strong_augmentation_cuts_regularisation_and_takes_longer():
     config = {"dropout": 0.5, "weight_decay": 1e-3, "epochs": 100, "augmentation": None}
-    pulled = after(config, augmentation="RandAugment")
+    pulled = after(config, augmentation="timm_RandAugment")
     assert pulled["dropout"] == pytest.approx(0.3) and pulled["weight_decay"] == pytest.approx(6e-4)
     assert 150 <= pulled["epochs"] <= 200
     assert after(config, augmentation="flip") == {}
 
 
 def test_batchnorm_that_is_added_cuts_dropout():
-    assert 0.5 <= after({"dropout": 0.4, "norm": None}, normalization="BatchNorm")["dropout"] / 0.4 <= 0.7
+    assert 0.5 <= after({"dropout": 0.4, "norm": None}, normalization="nn.BatchNorm2d")["dropout"] / 0.4 <= 0.7
     assert "dropout" not in after({"dropout": 0.4, "norm": "BatchNorm2d"}, normalization="LayerNorm")
 
 
@@ -118,6 +148,16 @@ def test_a_deeper_net_takes_memory_from_the_batch_and_accumulates_what_it_loses(
     assert (pulled["batch_size"], pulled["accumulation_steps"]) == (32, 2)
     assert "lr" not in pulled  # the step sees as many samples as before
     assert pulled["dropout"] == pytest.approx(0.2) and pulled["normalization"] == "BatchNorm"
+
+
+@pytest.mark.parametrize(("batch", "depth", "expected"), [
+    (96, 8, {"batch_size": 48, "accumulation_steps": 2}), (60, 12, {"batch_size": 20, "accumulation_steps": 3}),
+    (31, 8, {"batch_size": 15, "accumulation_steps": 2}), (64, 5, {"batch_size": 32, "accumulation_steps": 2}),
+    (1, 8, {}), (64, 4.5, {}),
+])  # fmt: skip
+def test_what_a_deeper_net_takes_from_the_batch_is_accumulated_to_the_last_sample(batch, depth, expected):
+    pulled = after({"depth": 4, "batch_size": batch}, depth=depth)
+    assert {name: pulled[name] for name in ("batch_size", "accumulation_steps") if name in pulled} == expected
 
 
 def test_adam_s_rate_falls_with_the_width_of_wide_layers_alone():
@@ -134,6 +174,8 @@ def test_another_backbone_starts_every_tuned_setting_again():
 def test_an_activation_brings_its_initialisation():
     assert after({"activation": "Tanh"}, activation="ReLU")["initialization"] == "He"
     assert after({"activation": "ReLU"}, activation="Tanh")["initialization"] == "Glorot"
+    assert after({"activation": "ReLU"}, activation="nn.Sigmoid()")["initialization"] == "Glorot"
+    assert "initialization" not in after({"activation": "Tanh", "init": "kaiming_normal"}, activation="ReLU")
 
 
 def test_an_optimizer_of_another_kind_brings_its_usual_rate():

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
 import diagnose
+from diagnose.diagnosis import Change
 from diagnose.errors import InvalidArgumentError
+from diagnose.prescriptions.titration import further
+from diagnose.prescriptions.treatment import _better
+
+SOUND = Path(__file__).parents[3] / "fixtures" / "runs" / "plain-classification-0"
 
 CONFIG = {"lr": 0.05, "batch_size": 32, "steps": 150, "warmup_steps": 0, "max_norm": None, "width": 32, "seed": 0}
 
@@ -94,6 +101,24 @@ def test_a_run_that_would_be_written_over_is_refused(train):
     first = train({**CONFIG, "lr": 20.0})
     with pytest.raises(InvalidArgumentError, match="second time"):
         diagnose.treat(lambda _: first, {**CONFIG, "lr": 20.0}, on_round=lambda _: None)
+
+
+def test_a_lower_loss_is_better_below_zero_too():
+    assert _better(-2.0, -1.9) and not _better(-1.9, -2.0) and not _better(-1.905, -1.9)
+    assert _better(0.5, 0.6) and not _better(0.598, 0.6)
+
+
+def test_a_clip_threshold_that_made_a_run_healthy_is_tightened_and_never_loosened():
+    diagnosis = diagnose.examine(SOUND)
+    added = Change("clip_gradients", "", "max_norm", None, 1.0, "", ())
+    assert further(diagnosis, [added])[0].after == pytest.approx(1 / 3, rel=0.01)
+
+
+def test_taking_a_batch_further_leaves_the_rate_that_its_remedy_holds():
+    diagnosis = diagnose.examine(SOUND)
+    shrunk = Change("shrink_batch", "", "batch_size", 256, 64, "", ())
+    assert [change.setting for change in further(diagnosis, [shrunk])][:1] == ["batch_size"]
+    assert "lr" not in [change.setting for change in further(diagnosis, [shrunk])]
 
 
 def test_a_negative_number_of_rounds_is_refused(train):

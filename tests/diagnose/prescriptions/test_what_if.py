@@ -51,10 +51,63 @@ def test_two_changes_at_once_are_seen_together():
     assert "lr" not in both  # the step sees as many samples as before
 
 
-@pytest.mark.parametrize("changes", [{}, {"colour": 3}, {"seed": 1}, {"batch_size": float("nan")}])
+@pytest.mark.parametrize("changes", [{}, {"colour": 3}, {"seed": 1}])
 def test_what_nothing_is_known_of_is_refused_with_what_is(changes):
     with pytest.raises(InvalidArgumentError, match="what_if"):
         diagnose.what_if(CONFIG, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": -4}, "above 0"), ({"batch_size": 0}, "above 0"), ({"lr": 0}, "above 0"),
+        ({"lr": -1}, "above 0"),
+        ({"momentum": 1.0}, "below 1"), ({"dropout": 1.5}, "below 1"), ({"batch_size": True}, "above 0"),
+        ({"lr": "high"}, "above 0"), ({"lr": None}, "above 0"), ({"batch_size": float("nan")}, "above 0"),
+        ({"optimizer": ""}, "a name"), ({"batch_size": 8, "train_batch_size": 16}, "another name for batch_size"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_training_can_have_is_refused_with_what_can_be(changes, said):
+    with pytest.raises(InvalidArgumentError, match=said):
+        diagnose.what_if(CONFIG, **changes)
+
+
+def test_what_is_assumed_of_the_optimizer_is_said():
+    def notes(**told):
+        return " ".join(diagnose.what_if({"lr": 0.1, "batch_size": 256, **told}, batch_size=512).notes)
+
+    assert "optimizer is not told" in notes()
+    assert "Lion" in notes(optimizer="Lion")
+    assert "optimizer" not in notes(optimizer="SGD")
+
+
+def test_a_present_value_that_means_one_is_not_asked_for():
+    assert not any("present" in note for note in diagnose.what_if(CONFIG, accumulation_steps=4).notes)
+
+
+def test_each_note_has_the_formula_of_what_was_changed():
+    notes = diagnose.what_if({"batch_size": 64, "optimizer": "AdamW"}, accumulation_steps=4).notes
+    assert any("lr is not told" in note and "B_eff = B·n" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("config", "length"),
+    [
+        ({"max_steps": -1, "num_train_epochs": 3}, ("epochs", 3)),
+        ({"max_steps": 500, "num_train_epochs": 3}, ("steps", 500)),
+        ({"total_steps": 1000, "epochs": 10, "batch_size": 100, "dataset_size": 10_000}, ("epochs", 10)),
+    ],
+)
+def test_the_shorter_of_two_lengths_is_the_training_s(config, length):
+    changes = settings(diagnose.what_if({**config, "lr": 0.1}, lr=0.05))
+    name, told = length
+    assert changes[name] > told and len({"epochs", "steps"} & set(changes)) == 1
+
+
+def test_a_warmup_of_no_steps_hides_no_share():
+    told = {"warmup_steps": 0, "warmup_ratio": 0.1, "max_steps": 1000, "lr": 0.1}
+    assert "warmup_steps" not in settings(diagnose.what_if(told, lr=0.2))  # a tenth is warmed up already
+    assert "warmup_steps" not in settings(diagnose.what_if({"warmup": 0.1, "max_steps": 1000, "lr": 0.1}, lr=0.2))
 
 
 @pytest.mark.parametrize("config", [{"lr": None}, {"lr": "fast"}, {"lr": [1]}, {"lr": 10**400}, {"batch_size": -3},
