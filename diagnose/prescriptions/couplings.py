@@ -67,7 +67,8 @@ GRAPH: Final = (
         "Smaller steps need more of them.", ("K49 (deep-dive §4, §7)",), rate.steps,
     ),
     Coupling(
-        "lr", "max_norm", "c′ = c·η/η′, where the rate rises, at most to a third; with the batch c′ = c·√(B/B′)",
+        "lr", "max_norm",
+        "SGD: c′ = c·η/η′, where the rate rises up to 30 times, at most to a third; with the batch c′ = c·√(B/B′)",
         "A larger rate wants a smaller clip threshold: their product bounds the step.",
         ("K25 (interdependencies §7)",), rate.max_norm,
     ),

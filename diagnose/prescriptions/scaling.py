@@ -16,6 +16,7 @@ LONGER_UNDER_AUGMENTATION: Final = 1.75  # K47: 1.5 to 2 times; the middle
 MOST_EPOCHS: Final = 2.0  # times as long at the most in one move: more is a decision about money, not a coupling
 MOST_MOMENTUM: Final = 0.99
 MOST_TIGHTER: Final = 3.0  # times smaller a clip threshold at once
+FAR_OFF: Final = 30.0  # times: a rate that rises by decades was no measure of anything
 MOST_STRONGER: Final = 2.0  # times weight decay for more capacity at once
 WIDE: Final = 64  # units: scaling rules across widths are limits of wide layers, and say nothing of narrow ones
 
@@ -89,7 +90,7 @@ def longer_training(ratio: float) -> float:
 def clip_for_lr(max_norm: float, ratio: float) -> float:
     """Clip threshold ∝ 1/η where the rate rises: their product bounds a step (K25, interdependencies §7).
 
-    At most to a third: the document gives the direction, and a rate that rises by decades was no measure of anything.
+    At most to a third: the document gives the direction alone.
     """
     return max_norm / min(max(ratio, 1.0), MOST_TIGHTER)
 

@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import sqrt
+from math import inf, sqrt
 from typing import Final
 
+from diagnose import facts
 from diagnose.diagnosis import Change, Diagnosis
+from diagnose.prescriptions.dose import Dose
 from diagnose.prescriptions.doses.fit import train_longer
+from diagnose.prescriptions.doses.rate import decay_lr
 from diagnose.prescriptions.following import followers
 from diagnose.prescriptions.planner import HELD
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import settings_of
+from diagnose.run import Run
+from diagnose.signals import LR_SHARPNESS
 
 # How much further, upwards or downwards, in smaller steps than the first dose: the run is in its good range (K05, K81).
 STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 2.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
+FAR_OFF = 100.0  # times lower: two of K01's largest steps
+STABLE = 2.0  # η·λ_max, K20 (stability-scaling §2)
 BECAUSE = "It is healthy now; a little further, to see whether the validation loss goes lower still."
 
 
-def further(diagnosis: Diagnosis, made: Sequence[Change]) -> tuple[Change, ...]:
-    """The next, smaller dose after `made` has made a run healthy.
+def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
+    """The doses that may come after `made` has made a run healthy, the most promising first.
 
-    The first numeric change that led a move is taken further, with what is coupled to it; a rate that was lowered goes
-    half of the way back (in the logarithm), between what was too high and what is healthy. Where none was numeric, and
-    where a run that is still falling was given no higher rate, it is trained longer (K41).
+    - A rate that was lowered by decades left nothing that was measured at it, and SGD's best rate lies anywhere;
+      Adam's steps do not depend on the gradients' scale, so that its usual start suits at once (K11).
+    - A rate that was lowered and never decays gets its decay: the end wants finer steps (K31).
+    - A run that is still falling is trained longer (K41), unless it was given a higher rate.
+    - The first numeric change that led a move is taken further, with what is coupled to it. A rate that was lowered
+      goes half of the way back (in the logarithm), towards what was too high or the end of what the measured
+      curvature bears, whichever is lower.
+    - The run is trained longer.
     """
-    falling = any(finding.id == "undertrained" for finding in diagnosis.findings)
-    if falling and not any(_raises_the_rate(change) for change in made):
-        return _longer(diagnosis)
+    run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
+    lowered = next((change for change in made if change.setting == "lr" and _lowers(change)), None)
+    if lowered is not None and _was_far_off(lowered) and facts.is_sgd(facts.optimizer_type(run.setup)):
+        yield _move("use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", BECAUSE), diagnosis)
+    if lowered is not None and "rate_never_decays" in found:
+        yield _move("decay_lr", decay_lr(run, found), diagnosis)
+    if "undertrained" in found and not any(_raises_the_rate(change) for change in made):
+        yield _longer(diagnosis)
+    yield from _again(diagnosis, made)
+    yield _longer(diagnosis)
+
+
+def _again(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
+    """Each leading change once more, and a rate that came with another optimizer."""
+    settings = settings_of(diagnosis.run)
+    switched = any(change.setting == "optimizer" for change in made)
     for change in made:
-        wanted = _beyond(change)
-        if change.coupled_to is None and wanted is not None:
-            settings = settings_of(diagnosis.run)
-            value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
-            lead = replace(change, before=change.after, after=value, because=BECAUSE)
-            held = HELD.get(change.remedy, ())
-            return (lead, *followers([lead], settings.with_(change.setting, change.after), hold=held))
-    return _longer(diagnosis)
+        follows = change.coupled_to is not None
+        if follows and not (switched and change.setting == "lr"):
+            continue
+        wanted = STEPS["lr"] * float(change.after or 0) if follows else _beyond(change, diagnosis.run)
+        if not wanted:
+            continue
+        value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
+        lead = replace(change, before=change.after, after=value, because=BECAUSE, coupled_to=None)
+        held = HELD.get(change.remedy, ())
+        yield (lead, *followers([lead], settings.with_(change.setting, change.after), hold=held))
 
 
-def _beyond(change: Change) -> float | None:
+def _beyond(change: Change, run: Run) -> float | None:
     step, before, after = STEPS.get(change.setting), change.before, change.after
     if step is None or not isinstance(after, int | float) or not after:
         return None
@@ -50,7 +77,32 @@ def _beyond(change: Change) -> float | None:
         return after / step if change.setting == "max_norm" else after * step  # without clipping the limit was infinite
     if after > before:
         return after * step
-    return sqrt(before * after) if change.setting == "lr" else after / step
+    if change.setting != "lr":
+        return after / step
+    return sqrt(after * max(min(before, _borne(run, after)), after))
+
+
+def _borne(run: Run, rate: float) -> float:
+    """The highest rate that the curvature bears, measured while this `rate` was used; infinite where nobody measured.
+
+    η·λ_max stays under 2(1 + β) for SGD with momentum β (K20; Cohen et al. 2021).
+    """
+    product = run.scalar(LR_SHARPNESS)
+    if product is None or not len(product.finite) or not facts.is_sgd(facts.optimizer_type(run.setup)):
+        return inf
+    limit = STABLE * (1 + (run.setup.optimizer_setting("momentum") or 0.0))
+    highest = float(product.finite.values.max())
+    return rate * limit / highest if highest > 0 else inf
+
+
+def _was_far_off(change: Change) -> bool:
+    before, after = change.before, change.after
+    return isinstance(before, int | float) and isinstance(after, int | float) and before >= FAR_OFF * after
+
+
+def _lowers(change: Change) -> bool:
+    before, after = change.before, change.after
+    return isinstance(before, int | float) and isinstance(after, int | float) and after < before
 
 
 def _raises_the_rate(change: Change) -> bool:
@@ -61,7 +113,11 @@ def _raises_the_rate(change: Change) -> bool:
 
 
 def _longer(diagnosis: Diagnosis) -> tuple[Change, ...]:
-    dose, remedy = train_longer(diagnosis.run, {}), known_remedies()["train_longer"]
+    return _move("train_longer", train_longer(diagnosis.run, {}), diagnosis)
+
+
+def _move(name: str, dose: Dose, diagnosis: Diagnosis) -> tuple[Change, ...]:
+    remedy = known_remedies()[name]
     lead = Change(
         remedy.id, remedy.title, dose.setting, dose.before, dose.after, BECAUSE, remedy.sources,
         watch=remedy.watch, refuted_by=remedy.refuted_by,

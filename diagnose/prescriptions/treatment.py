@@ -126,7 +126,8 @@ def _following(diagnosis: Diagnosis, config: Mapping[str, Any], done: Sequence[R
     """The next config, from the likeliest cause for whose remedies the config has a place."""
     if diagnosis.healthy:
         made = done[-1].made if done else ()
-        return apply(Prescription(changes=further(diagnosis, made)), config) if made else Applied(dict(config), (), ())
+        doses = (apply(Prescription(changes=dose), config) for dose in (further(diagnosis, made) if made else ()))
+        return next((each for each in doses if each.made), Applied(dict(config), (), ()))
     first = apply(diagnosis.prescription, config)
     singly = (apply(plan([cause], diagnosis.findings, diagnosis.run), config) for cause in diagnosis.causes)
     return replace(next((each for each in (first, *singly) if each.made), first), left=first.left)

@@ -8,18 +8,21 @@ import numpy as np
 
 from diagnose import epochs
 from diagnose.findings import Finding
-from diagnose.run import Run
+from diagnose.run import Run, Series
 from diagnose.setup_rules import breach
 from diagnose.setup_rules.initialization import fans_known
-from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, LAYER_ACTIVATION_VARIANCE
+from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED, LAYER_ACTIVATION_VARIANCE, TRAIN_LOSS
 
 __all__ = ["gradients_add_up", "inputs_far_from_unit_scale", "loss_follows_the_data_order"]
 
 FAR = 30.0  # standard deviations: raw pixels from 0 to 255 have 50 to 80, standardised features 1
+RAW = 150.0  # beyond what pixels have: nothing is left to weigh such inputs against
 EVERY = 2  # steps from one value to the next, at the most
 FIRST = 9  # steps: by then sums of gradients tell themselves apart
 RISING = 0.85  # of the first steps: sums grow at nearly each of them
 LEAST_SUM = 3.0  # times the first norm: nine gradients that agree in parts (at random they give √9)
+INERT_UNTIL, LEAST_INERT = 30, 10.0  # steps, and times the first norm
+INERT, SCATTERS = 0.1, 4.0  # relative change of the norm at a step, and how many times that the loss's
 MOST_GROWTH = 4.0  # times over the second half of them: sums grow like the count, blow-ups like powers
 
 
@@ -48,6 +51,7 @@ def inputs_far_from_unit_scale(run: Run) -> Finding | None:
         confidence=0.8,
         layers=(first.name,),
         input_scale=scale,
+        beyond_raw_pixels="yes" if scale >= RAW else "no",
     )
 
 
@@ -55,7 +59,8 @@ def gradients_add_up(run: Run) -> Finding | None:
     """Gradients add up: from the first step on the gradient's norm grows at each step, like a sum of gradients.
 
     Torch adds to `.grad` until somebody clears it. Gradients of single batches scatter from step to step about
-    one level; a sum grows at nearly every one. One that blows up grows by powers, and is not named.
+    one level; a sum grows at nearly every one. One that blows up grows by powers, and is not named, unless its norm
+    hardly changes from step to step while the loss of the same batches scatters widely.
     Source: K62 (interdependencies §7), K82 (deep-dive §8).
     """
     norm = run.scalar(GRAD_NORM_UNCLIPPED) or run.scalar(GRAD_NORM)
@@ -67,7 +72,8 @@ def gradients_add_up(run: Run) -> Finding | None:
     if float(np.median(norm.values[FIRST : 3 * FIRST])) < first[-1]:  # a sum that nobody clears does not fall back
         return None
     rising, half = float((np.diff(first) > 0).mean()), first[FIRST // 2]
-    if first[0] <= 0 or rising < RISING or first[-1] < LEAST_SUM * first[0] or first[-1] > MOST_GROWTH * half:
+    adds_up = rising >= RISING and LEAST_SUM * first[0] <= first[-1] <= MOST_GROWTH * half
+    if first[0] <= 0 or not (adds_up or _inert(norm, run.scalar(TRAIN_LOSS))):
         return None
     return breach(
         "gradients_add_up",
@@ -77,6 +83,23 @@ def gradients_add_up(run: Run) -> Finding | None:
         confidence=0.8,
         growth=float(first[-1] / first[0]),
     )
+
+
+def _inert(norm: Series, loss: Series | None) -> bool:
+    """Whether the norm has grown, and moves far less from step to step than the loss of the same batches does."""
+    early = norm.values[:INERT_UNTIL]
+    if (
+        loss is None
+        or min(len(loss), len(norm)) < INERT_UNTIL
+        or early[-1] < LEAST_INERT * early[0]
+        or early.min() <= 0
+    ):
+        return False
+    moves = [
+        float(np.median(np.abs(np.diff(values)) / np.abs(values[1:])))
+        for values in (norm.values[FIRST:INERT_UNTIL], loss.values[FIRST:INERT_UNTIL])
+    ]
+    return moves[0] < INERT and moves[0] * SCATTERS < moves[1]
 
 
 def loss_follows_the_data_order(run: Run) -> Finding | None:

@@ -50,9 +50,9 @@ def _moved(before: Settings, after: Settings) -> float | None:
 
 
 def max_norm(before: Settings, after: Settings) -> Setting:
-    """A smaller threshold under a higher rate."""
+    """A smaller threshold under a higher rate; not for Adam and its kin, whose steps a threshold hardly bounds."""
     limit, moved = before.number("max_norm"), _moved(before, after)
-    if not limit or moved is None or moved <= 1:
+    if not limit or moved is None or not 1 < moved <= scaling.FAR_OFF or before.kind == "adaptive":
         return None
     batches = after.batch / before.batch if before.batch and after.batch else 1.0
     return scaling.clip_for_batch(limit, batches) if batches > 1 else scaling.clip_for_lr(limit, moved)

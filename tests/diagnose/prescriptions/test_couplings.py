@@ -109,7 +109,12 @@ def test_steps_of_another_batch_see_as_many_samples():
 
 def test_a_higher_rate_wants_a_smaller_clip_threshold_but_no_less_than_a_third_at_once():
     assert after({"lr": 0.1, "max_norm": 3.0}, lr=0.2)["max_norm"] == pytest.approx(1.5)
-    assert after({"lr": 1e-8, "max_norm": 3.0}, lr=0.1)["max_norm"] == pytest.approx(1.0)
+    assert after({"lr": 0.01, "max_norm": 3.0}, lr=0.1)["max_norm"] == pytest.approx(1.0)
+
+
+def test_a_clip_threshold_stays_where_the_old_rate_measured_nothing_and_under_adam():
+    assert "max_norm" not in after({"lr": 1e-8, "max_norm": 3.0}, lr=0.1)
+    assert "max_norm" not in after({"lr": 1e-3, "max_norm": 3.0, "optimizer": "AdamW"}, lr=3e-3)
 
 
 def test_momentum_moves_against_the_rate_in_cycles_only():

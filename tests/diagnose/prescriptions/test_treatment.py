@@ -111,14 +111,33 @@ def test_a_lower_loss_is_better_below_zero_too():
 def test_a_clip_threshold_that_made_a_run_healthy_is_tightened_and_never_loosened():
     diagnosis = diagnose.examine(SOUND)
     added = Change("clip_gradients", "", "max_norm", None, 1.0, "", ())
-    assert further(diagnosis, [added])[0].after == pytest.approx(1 / 3, rel=0.01)
+    assert next(further(diagnosis, [added]))[0].after == pytest.approx(1 / 3, rel=0.01)
 
 
 def test_taking_a_batch_further_leaves_the_rate_that_its_remedy_holds():
     diagnosis = diagnose.examine(SOUND)
     shrunk = Change("shrink_batch", "", "batch_size", 256, 64, "", ())
-    assert [change.setting for change in further(diagnosis, [shrunk])][:1] == ["batch_size"]
-    assert "lr" not in [change.setting for change in further(diagnosis, [shrunk])]
+    first = next(further(diagnosis, [shrunk]))
+    assert first[0].setting == "batch_size" and "lr" not in [change.setting for change in first]
+
+
+def test_after_a_rate_that_was_off_by_decades_comes_an_optimizer_whose_start_suits_at_once():
+    diagnosis = diagnose.examine(SOUND)
+    lowered = Change("lower_lr", "", "lr", 100.0, 0.03, "", ())
+    first, *_ = further(diagnosis, [lowered])
+    assert {change.setting: change.after for change in first} == {"optimizer": "AdamW", "lr": 1e-3}
+    again, *_ = further(diagnosis, first)
+    assert (again[0].setting, again[0].before, again[0].after) == ("lr", 1e-3, pytest.approx(3e-3))
+
+
+def test_a_lowered_rate_goes_back_no_further_than_the_curvature_bears():
+    diagnosis = diagnose.examine(SOUND)
+    rate = diagnosis.run.scalar("lr_sharpness")
+    assert rate is not None
+    lowered = Change("lower_lr", "", "lr", 9.0, 0.1, "", ())
+    bears = 0.1 * 2 * 1.9 / rate.finite.values.max()
+    (dose, *_), *_ = further(diagnosis, [lowered])
+    assert dose.setting == "lr" and dose.after == pytest.approx((0.1 * min(9.0, max(bears, 0.1))) ** 0.5, rel=0.01)
 
 
 def test_a_negative_number_of_rounds_is_refused(train):
