@@ -24,7 +24,7 @@ FORMATS: Final[Mapping[str, tuple[Callable[[Diagnosis], str], str]]] = {
 def connect(server: Flask, store: Store) -> None:
     """Answer `/report?name=…&format=…` with a file; 404 for a run or a format that there is none of."""
 
-    @server.get(REPORT)
+    @server.get(f"/{REPORT}")
     def report() -> Response:
         name, kind = request.args.get("name", ""), request.args.get("format", "html")
         entry = store.entry(name) if kind in FORMATS else None  # a name is looked up, never joined to a path

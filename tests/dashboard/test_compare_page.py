@@ -45,7 +45,7 @@ def test_runs_are_ticked_in_the_table_and_then_compared(visit, address):
     page.goto(address)
     button = page.locator("#runs-compare")
     for name in ("ill", "nets/sound"):
-        row = page.locator(".ag-row", has=page.locator(f'a[href="/run?name={name}"]'))
+        row = page.locator(".ag-row", has=page.locator(f'a[href="run?name={name}"]'))
         row.locator("input[type=checkbox]").check()
     page.get_by_text("Compare 2 runs").wait_for()
     button.click()
