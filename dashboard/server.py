@@ -8,7 +8,7 @@ import socket
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dash import Dash
 from flask import Flask, Response, redirect, request
@@ -16,7 +16,7 @@ from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from diagnose.dashboard import exports, shell
 from diagnose.dashboard.access import guard, is_loopback, new_token
-from diagnose.dashboard.headers import send_headers
+from diagnose.dashboard.headers import NOBODY, send_headers
 from diagnose.dashboard.mount import DIRECT, Mount, mounted
 from diagnose.dashboard.store import Store
 from diagnose.errors import DiagnoseError
@@ -26,11 +26,19 @@ BODY_BYTES: Final = 1 << 20  # the pages send a few kilobytes
 ASSETS: Final = Path(__file__).parent / "assets"
 
 
-def make_app(root: str | Path, token: str | None = None, *, host: str = "127.0.0.1", mount: Mount = DIRECT) -> Dash:
+def make_app(
+    root: str | Path,
+    token: str | None = None,
+    *,
+    host: str = "127.0.0.1",
+    mount: Mount = DIRECT,
+    framed_by: str = NOBODY,
+) -> Dash:
     """The dashboard of all runs below `root` as a Dash app; `host` is the address it will be served on.
 
     With a `token`, nothing is answered without it. Its server must be told `mount.prefix` as WSGI's
-    SCRIPT_NAME, as `serving` does. Raises `NoRunError` where `root` is no folder.
+    SCRIPT_NAME, as `serving` does. `framed_by` are the sites that may show its pages inside theirs.
+    Raises `NoRunError` where `root` is no folder.
     """
     store = Store(root)
     server = Flask("diagnose.dashboard", static_folder=None)
@@ -51,7 +59,7 @@ def make_app(root: str | Path, token: str | None = None, *, host: str = "127.0.0
         update_title="",
     )
     shell.build(app, store)
-    send_headers(server, app.csp_hashes())
+    send_headers(server, app.csp_hashes(), framed_by)
     return app
 
 
@@ -63,11 +71,16 @@ def _into_the_folder() -> Response | None:
     return redirect(f"{request.script_root}/" + (f"?{query}" if query else ""), code=308)  # type: ignore[return-value]
 
 
-def serving(app: Dash, listener: socket.socket, mount: Mount = DIRECT) -> BaseWSGIServer | MultiSocketServer:
-    """A server for the app that listens there, to be run; it takes addresses with the mount's prefix and without."""
+def serving(
+    app: Dash, listener: socket.socket, mount: Mount = DIRECT, channels: dict[int, Any] | None = None
+) -> BaseWSGIServer | MultiSocketServer:
+    """A server for the app that listens there, to be run; it takes addresses with the mount's prefix and without.
+
+    `channels` is filled with its open connections.
+    """
     # Proxies differ in whether they pass the prefix on; waitress takes it off where it stands.
     prefix = mount.prefix.rstrip("/")
-    return create_server(app.server, sockets=[listener], threads=THREADS, ident="diagnose", url_prefix=prefix)
+    return create_server(app.server, channels, sockets=[listener], threads=THREADS, ident="diagnose", url_prefix=prefix)
 
 
 def serve(
