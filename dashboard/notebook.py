@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Final
-
-from waitress import wasyncore
-from waitress.server import BaseWSGIServer
+from typing import Final
 
 from diagnose.dashboard.access import new_token
 from diagnose.dashboard.mount import DIRECT, mounted
-from diagnose.dashboard.server import make_app, serving
+from diagnose.dashboard.server import in_thread, make_app
 
 HEIGHT_PX: Final = 720
 # Only a notebook that this machine serves may show the pages; behind Jupyter's proxy, only the proxy's own site.
@@ -65,19 +61,10 @@ def _started(root: Path, jupyter: str | None) -> Shown:
     else:
         mount, token, framed_by = mounted(f"{jupyter.rstrip('/')}/proxy/{port}/"), new_token(), OWN_SITE
         address = f"{mount.prefix}?token={token}"
-    channels: dict[int, Any] = {}
-    app = make_app(root, token, mount=mount, framed_by=framed_by)
-    server = serving(app, listener, mount, channels)
-    assert isinstance(server, BaseWSGIServer)  # one listener makes one server
-    thread = threading.Thread(target=server.run, name="diagnose dashboard", daemon=True)
-    thread.start()
+    end = in_thread(make_app(root, token, mount=mount, framed_by=framed_by), listener, mount)
 
     def stop() -> None:
-        if _running.pop((root, jupyter), None) is None:
-            return  # it has been stopped before
-        # By the thread that uses them; the stubs take the trigger for a number.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(channels))  # type: ignore[attr-defined]
-        thread.join()
-        server.task_dispatcher.shutdown()
+        if _running.pop((root, jupyter), None) is not None:  # else it has been stopped before
+            end()
 
     return Shown(address, height=HEIGHT_PX, stop=stop)

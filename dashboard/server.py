@@ -6,13 +6,16 @@ import errno
 import logging
 import socket
 import sys
+import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from dash import Dash
 from flask import Flask, Response, redirect, request
-from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
+from waitress import wasyncore
+from waitress.server import BaseWSGIServer, create_server
 
 from diagnose.dashboard import exports, shell
 from diagnose.dashboard.access import guard, is_loopback, new_token
@@ -37,7 +40,7 @@ def make_app(
     """The dashboard of all runs below `root` as a Dash app; `host` is the address it will be served on.
 
     With a `token`, nothing is answered without it. Its server must be told `mount.prefix` as WSGI's
-    SCRIPT_NAME, as `serving` does. `framed_by` are the sites that may show its pages inside theirs.
+    SCRIPT_NAME, as all servers here do. `framed_by` are the sites that may show its pages inside theirs.
     Raises `NoRunError` where `root` is no folder.
     """
     store = Store(root)
@@ -71,16 +74,30 @@ def _into_the_folder() -> Response | None:
     return redirect(f"{request.script_root}/" + (f"?{query}" if query else ""), code=308)  # type: ignore[return-value]
 
 
-def serving(
-    app: Dash, listener: socket.socket, mount: Mount = DIRECT, channels: dict[int, Any] | None = None
-) -> BaseWSGIServer | MultiSocketServer:
-    """A server for the app that listens there, to be run; it takes addresses with the mount's prefix and without.
+def in_thread(app: Dash, listener: socket.socket, mount: Mount = DIRECT) -> Callable[[], None]:
+    """Serve the app in a thread of its own; gives the function that ends it."""
+    channels: dict[int, Any] = {}
+    server = _serving(app, listener, mount, channels)
+    thread = threading.Thread(target=server.run, name="diagnose dashboard", daemon=True)
+    thread.start()
 
-    `channels` is filled with its open connections.
-    """
-    # Proxies differ in whether they pass the prefix on; waitress takes it off where it stands.
+    def stop() -> None:
+        # Connections are closed by the thread that uses them; the stubs take the trigger for a number.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(channels))  # type: ignore[attr-defined]
+        thread.join()
+        server.task_dispatcher.shutdown()
+
+    return stop
+
+
+def _serving(app: Dash, listener: socket.socket, mount: Mount, channels: dict[int, Any]) -> BaseWSGIServer:
+    """A server that listens there, to be run; `channels` is filled with its open connections."""
+    # Proxies differ in whether they pass their prefix on; waitress takes it off where it stands.
     prefix = mount.prefix.rstrip("/")
-    return create_server(app.server, channels, sockets=[listener], threads=THREADS, ident="diagnose", url_prefix=prefix)
+    server = create_server(
+        app.server, channels, sockets=[listener], threads=THREADS, ident="diagnose", url_prefix=prefix
+    )
+    return cast("BaseWSGIServer", server)  # one, as there is one listener
 
 
 def serve(
@@ -102,7 +119,7 @@ def serve(
         if open_browser:
             webbrowser.open(address)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short wait for a thread is no news
-        serving(app, listener, mount).run()  # Ctrl-C ends it; it waits for the requests under way
+        _serving(app, listener, mount, {}).run()  # Ctrl-C ends it; it waits for the requests under way
     sys.stdout.write("\nThe dashboard has stopped.\n")
 
 

@@ -69,7 +69,16 @@ def _frame(store: Store, prefix: str) -> dmc.MantineProvider:
             dcc.Store(id="dark"),
             html.A("Skip to content", href="#page", className="skip"),
             dmc.AppShell(
-                [dmc.AppShellHeader(_header(store, prefix)), dmc.AppShellMain(html.Main(id="page", tabIndex=-1))],
+                [
+                    dmc.AppShellHeader(_header(store, prefix)),
+                    dmc.AppShellMain(
+                        [
+                            # There from the start: what is put into it later is read aloud.
+                            html.Div(id="connection", className="connection", role="status", **aria(live="polite")),
+                            html.Main(id="page", tabIndex=-1),
+                        ]
+                    ),
+                ],
                 header={"height": 56},
                 padding=0,
                 mode="static",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from diagnose.dashboard.mount import mounted
-from diagnose.dashboard.server import make_app, serving
+from diagnose.dashboard.server import in_thread, make_app
 from diagnose.logs.writing import EventFile
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -86,8 +85,7 @@ def start() -> Start:
     def started(root: Path, token: str | None = None, prefix: str = "/") -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         mount = mounted(prefix)
-        server = serving(make_app(root, token, mount=mount), listener, mount)
-        threading.Thread(target=server.run, daemon=True).start()
+        in_thread(make_app(root, token, mount=mount), listener, mount)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     return started

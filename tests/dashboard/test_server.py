@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from urllib.error import HTTPError
 
 import pytest
 
@@ -29,6 +30,28 @@ def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
     assert process.returncode == 0
     assert "has stopped" in rest
     assert errors == ""  # no traceback, no warning about a development server
+
+
+def test_the_token_is_printed_once_and_stands_in_no_log_and_no_referrer(samples):
+    command = f"from diagnose.dashboard.server import serve; serve({str(samples)!r}, port=0, prefix='/lab/')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    told = process.stdout.readline() + process.stdout.readline()
+    address, token = re.search(r"(http://127\.0\.0\.1:\d+/lab/)\?token=(\S+)", told).groups()
+    with urllib.request.urlopen(f"{address}?token={token}") as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+    # A request that fails inside is logged, with its path.
+    broken = urllib.request.Request(f"{address}_dash-update-component?x={token}", b"{}", {"Cookie": cookie})
+    broken.add_header("Content-Type", "application/json")
+    with pytest.raises(HTTPError, match="500"):
+        urllib.request.urlopen(broken)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=20)
+    assert "_dash-update-component" in rest
+    assert token not in rest
 
 
 def test_the_dashboard_needs_no_torch():
