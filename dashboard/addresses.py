@@ -18,6 +18,7 @@ RUN: Final = "run"
 COMPARE: Final = "compare"
 WHAT_IF: Final = "what-if"
 REPORT: Final = "report"
+COMPARISON: Final = "comparison"
 
 
 def page_of(pathname: str, prefix: str) -> str:
@@ -39,6 +40,12 @@ def report_address(name: str, kind: str) -> str:
 def compare_address(names: Iterable[str]) -> str:
     """The address of several runs side by side."""
     return f"{COMPARE}?" + "&".join(f"run={quote(name, safe='/')}" for name in names)
+
+
+def comparison_address(first: str, second: str, kind: str) -> str:
+    """The address of the comparison of two runs as a file; `kind` is md or json."""
+    runs = f"run={quote(first, safe='/')}&run={quote(second, safe='/')}"
+    return f"{COMPARISON}?{runs}&format={kind}"
 
 
 def run_names(search: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -20,7 +20,12 @@ AXES: Final[tuple[Axis, ...]] = ("step", "epoch", "hours", "samples")
 COLOURS: Final = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B5A300", "#6A51A3", "#8A8F98", "#444B55",
 )  # fmt: skip
-AXIS_WORDS: Final = {"step": "steps", "epoch": "epochs", "hours": "time", "samples": "samples"}
+UNKNOWN: Final[Mapping[Axis, str]] = {
+    "step": "",
+    "epoch": "epochs need batch_size and dataset_size in its config",
+    "hours": "its values bear no times",
+    "samples": "samples need batch_size in its config (steps × batch × accumulated micro-steps)",
+}
 DASHES: Final = ("solid",) * 5 + ("dash",) * 5
 MOST_RUNS: Final = len(COLOURS)
 SPREAD_DECADES: Final = 1.5  # values that span more are drawn on a logarithmic axis
@@ -60,14 +65,30 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
     drawn.update_layout(
         xaxis={"title": {"text": axis}, "automargin": True}, hovermode="x unified", showlegend=False,
         yaxis={"type": "log", "exponentformat": "power"} if logarithmic else {"automargin": True},
-        uirevision=f"{signal} {axis}",
     )  # fmt: skip
-    if not heights:
-        needed = {"epoch": ": config needs batch_size and dataset_size", "samples": ": config needs batch_size"}
-        told = f"None of these logs tells {signal} over {AXIS_WORDS[axis]}{needed.get(axis, '')}."
-        drawn.add_annotation(text=told, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     themed(drawn, dark)
     return drawn.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 40})
+
+
+def left_out(entries: Sequence[Entry], signal: str, axis: Axis) -> list[str]:
+    """A sentence for each run that the figure does not show: what its log does not tell."""
+    return [
+        f"{entry.name} is not drawn: {reason}."
+        for entry in entries[:MOST_RUNS]
+        if (reason := _why_not(entry, signal, axis))
+    ]
+
+
+def _why_not(entry: Entry, signal: str, axis: Axis) -> str:
+    if entry.diagnosis is None:
+        return "it could not be read" if entry.problem else "it is being read"
+    run = entry.diagnosis.run
+    series = run.scalar(signal)
+    if series is None:
+        return f"it logs no {signal}"
+    if not len(series.finite):
+        return f"its {signal} is never a finite number"
+    return UNKNOWN[axis] if _along(run, series.finite, axis) is None else ""
 
 
 def _along(run: Run, series: Series, axis: Axis) -> Values | None:

@@ -47,7 +47,7 @@ def build(app: Dash, store: Store) -> None:
         if page == addresses.RUN:
             return run.layout(store, addresses.run_name(search))
         if page == addresses.COMPARE:
-            return compare.layout(store, addresses.run_names(search))
+            return compare.layout(store, search)
         if page == addresses.WHAT_IF:
             return what_if.layout(addresses.settings(search))
         return hint("There is no such page", dcc.Link("Back to all runs", href=prefix))
