@@ -11,7 +11,7 @@ from diagnose.comparing.comparison import Comparison, compared
 from diagnose.comparing.settings import INCIDENTAL, same, told
 from diagnose.dashboard import addresses
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import badge
+from diagnose.dashboard.pieces import badge, scrolls
 from diagnose.dashboard.store import Entry
 from diagnose.diagnosis import Setting
 from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS
@@ -55,7 +55,7 @@ def _pair(base: Entry, other: Entry, *, alone: bool) -> html.Details:
     parts = [
         html.Ul(reasons) if reasons else None,
         *(html.P(note, className="quiet") for note in comparison.notes),
-        html.Div(_outcomes(comparison, base.name, other.name), className="scrolls"),
+        scrolls(_outcomes(comparison, base.name, other.name), f"Outcomes of {base.name} and {other.name}"),
         html.P(["Comparison as a file:", *files], className="reports"),
     ]
     summary = html.Summary([badge(health(other)), html.Span(headline(comparison, base.name, other.name))])
@@ -88,7 +88,7 @@ def settings(entries: Sequence[Entry], reference: str, *, only_differences: bool
     rows = [html.Tr([_name(name), *(_value(each.get(name), base.get(name)) for each in every)]) for name in names]
     caption = "Settings that differ" if only_differences else "Settings"
     table = html.Table([html.Caption(caption), html.Thead(html.Tr(head)), html.Tbody(rows)], className="facts")
-    return html.Div(table, className="scrolls")
+    return scrolls(table, caption)
 
 
 def _column(place: int, entry: Entry, reference: str) -> html.Th:

@@ -55,6 +55,11 @@ def facts(rows: list[tuple[str, str]], label: str) -> html.Table:
     return html.Table([html.Caption(label), html.Tbody(body)], className="facts")
 
 
+def scrolls(table: html.Table, label: str) -> html.Div:
+    """A table that a narrow window scrolls sideways, by keys too."""
+    return html.Div(table, className="scrolls", tabIndex=0, role="region", **aria(label=label))
+
+
 def hidden(hide: bool) -> dict[str, str]:  # noqa: FBT001  the one thing it says
     """The style of what is there but not to be seen."""
     return {"display": "none"} if hide else {}

@@ -75,7 +75,7 @@ def _frame(store: Store, prefix: str) -> dmc.MantineProvider:
                         [
                             # There from the start: what is put into it later is read aloud.
                             html.Div(id="connection", className="connection", role="status", **aria(live="polite")),
-                            html.Main(id="page", tabIndex=-1),
+                            html.Div(id="page", tabIndex=-1),
                         ]
                     ),
                 ],
