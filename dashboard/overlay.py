@@ -26,6 +26,8 @@ UNKNOWN: Final[Mapping[Axis, str]] = {
     "hours": "its values bear no times",
     "samples": "samples need batch_size in its config (steps × batch × accumulated micro-steps)",
 }
+# The three that a dark page would swallow, as they are drawn on one; assets/compare.css has the same for the legend.
+ON_DARK: Final = {"#0072B2": "#3F8EE0", "#6A51A3": "#A48EDC", "#444B55": "#D3D8DF"}
 DASHES: Final = ("solid",) * 5 + ("dash",) * 5
 MOST_RUNS: Final = len(COLOURS)
 SPREAD_DECADES: Final = 1.5  # values that span more are drawn on a logarithmic axis
@@ -43,7 +45,7 @@ def signals(entries: Sequence[Entry]) -> list[str]:
 def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> go.Figure:
     """The signal of each run that logged it, in the runs' order and colours."""
     drawn = go.Figure()
-    heights = []
+    heights, colours = [], []
     for place, entry in enumerate(entries[:MOST_RUNS]):
         series = entry.diagnosis.run.scalar(signal) if entry.diagnosis else None
         if entry.diagnosis is None or series is None or not len(series.finite):
@@ -53,10 +55,11 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
         if along is None:
             continue
         heights.append(kept.values)
+        colours.append(COLOURS[place])
         drawn.add_trace(
             go.Scatter(
                 x=along, y=kept.values, name=entry.name, mode="lines",
-                line={"color": COLOURS[place], "dash": DASHES[place], "width": 1.6},
+                line={"dash": DASHES[place], "width": 1.6},
                 hovertemplate="%{y:.4g}",
             )
         )  # fmt: skip
@@ -67,6 +70,8 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
         yaxis={"type": "log", "exponentformat": "power"} if logarithmic else {"automargin": True},
     )  # fmt: skip
     themed(drawn, dark)
+    for trace, colour in zip(drawn.data, colours, strict=True):
+        trace.line.color = ON_DARK.get(colour, colour) if dark else colour
     return drawn.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 40})
 
 

@@ -159,7 +159,8 @@ def _reference(names: Sequence[str], told: Mapping[str, str]) -> html.Div:
 
 
 def _toggle(told: Mapping[str, str]) -> dmc.Switch:
-    return dmc.Switch(id="compare-differences", label="Only differences", checked="all" not in told, size="sm")
+    shown = "all" not in told
+    return dmc.Switch(id="compare-differences", label="Only differences", checked=shown, size="sm", color="var(--link)")
 
 
 def _one_of(known: Sequence[str], asked: str | None) -> str:

@@ -117,7 +117,7 @@ def _slider(field: Field, shown: str) -> dmc.Slider:
     """A slider over usual values; the scripts carry them to the field and back."""
     return dmc.Slider(
         id={"type": "slider", "name": field.name}, min=0, max=len(field.stops) - 1, step=1,
-        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="gray", updatemode="drag",
+        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="var(--quiet)", updatemode="drag",
         thumbLabel=f"{field.name} to be, over usual values", className="slider",
     )  # fmt: skip
 

@@ -50,6 +50,20 @@ def test_runs_that_cannot_be_compared_are_not_found(address, query):
         urlopen(f"{address}/comparison?{query}")
 
 
+def test_every_shown_plot_of_a_run_comes_as_a_picture_of_what_is_shown(ill):
+    shown = ill.page.locator("section:visible > .card-head [data-png]")
+    assert shown.count() >= 3
+    sizes = []
+    for button in (shown.nth(0), shown.nth(2)):
+        with ill.page.expect_download() as loaded:
+            button.click()
+        assert loaded.value.suggested_filename == f"{button.get_attribute('data-name')}.png"
+        picture = loaded.value.path().read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        sizes.append(len(picture))
+    assert min(sizes) > 10_000  # more than an empty sheet
+
+
 def test_without_the_token_no_report_is_given(samples, start):
     address = start(samples, token="secret")
     with pytest.raises(HTTPError, match="403"):
