@@ -18,7 +18,7 @@
   const ask = async () => {
     try {
       const root = document.querySelector(".brand").href;
-      const { ok, status } = await fetch(`${root}assets/mark.svg`, { method: "HEAD", cache: "no-store" });
+      const { ok, status } = await fetch(`${root}assets/mark.svg`, { cache: "no-store" });
       if (ok) return "";
       return status === 403 ? LOCKED : LOST;
     } catch {

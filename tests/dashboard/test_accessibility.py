@@ -18,6 +18,8 @@ PAGES = {
     "no such page": ("/nowhere", ".hint"),
 }
 
+ALIKE = ("unreadable run", "what if")  # made of what other pages have: looked at in `make test-all` only
+
 
 def _problems(page) -> list[str]:
     """Each grave violation with the elements it was found on."""
@@ -42,7 +44,7 @@ def _light_and_dark(page) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in ALIKE else []) for n in PAGES])
 def test_nothing_grave_stands_in_the_way(visit, address, name):
     path, there = PAGES[name]
     page = visit().page

@@ -47,6 +47,7 @@ def test_every_page_works_below_the_proxys_path(visit, samples, start):
         assert [cookie["path"] for cookie in page.context.cookies()] == [PREFIX]
 
 
+@pytest.mark.slow
 def test_a_proxy_may_pass_its_path_on(visit, samples, start):
     with running(Proxy(_upstream(start(samples, prefix=PREFIX)), PREFIX, strips=False)) as proxy:
         page = visit(stranger=True).page

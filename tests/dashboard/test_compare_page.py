@@ -92,6 +92,7 @@ def test_the_address_holds_signal_axis_zoom_reference_and_table(visit, address):
     other.until("!location.search.includes('zoom=')")
 
 
+@pytest.mark.slow
 def test_a_link_that_asks_for_what_there_is_none_of_shows_the_usual(visit, address):
     query = "signal=none&axis=<script>&against=none&zoom=a,b,c,d"
     one = visit()
@@ -101,6 +102,7 @@ def test_a_link_that_asks_for_what_there_is_none_of_shows_the_usual(visit, addre
     assert one.complaints == []
 
 
+@pytest.mark.slow
 def test_several_runs_are_each_held_against_the_chosen_one(visit, address, hostile_name):
     page = visit().page
     page.goto(f"{address}/compare?run=ill&run=nets/sound&run={quote(hostile_name)}")
@@ -110,11 +112,9 @@ def test_several_runs_are_each_held_against_the_chosen_one(visit, address, hosti
     pairs.filter(has_text=f"Neither ill nor {hostile_name} is worse").wait_for()
 
 
-def test_the_comparison_comes_as_a_file(visit, address):
-    page = visit().page
-    page.goto(f"{address}/compare?run=ill&run=nets/sound")
-    with page.expect_download() as loaded:
-        page.locator("#compare-why").get_by_role("link", name="Markdown").click()
+def test_the_comparison_comes_as_a_file(compared):
+    with compared.page.expect_download() as loaded:
+        compared.page.locator("#compare-why").get_by_role("link", name="Markdown").click()
     assert loaded.value.suggested_filename == "ill-and-nets-sound.md"
     assert "run is worse" in loaded.value.path().read_text()
 

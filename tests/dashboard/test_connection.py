@@ -72,6 +72,7 @@ def test_the_same_token_lets_the_page_go_on_and_another_is_told(server, visit):
     page.get_by_text("Connected again").wait_for()
 
 
+@pytest.mark.slow
 def test_two_browsers_see_the_same_runs_each_in_its_own_way(server, visit, write_run):
     address = server.start()
     one, other = visit().page, visit(scheme="dark").page

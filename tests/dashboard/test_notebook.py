@@ -90,6 +90,7 @@ def test_a_stopped_dashboard_answers_no_more_and_a_new_one_can_be_shown(samples,
     second.stop()
 
 
+@pytest.mark.slow
 def test_through_jupyters_proxy_the_frame_is_of_jupyters_own_site_and_brings_its_token(samples, visit, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
     shown = notebook.show(samples)

@@ -10,6 +10,7 @@ from urllib.error import HTTPError
 
 import pytest
 
+from diagnose.cli import main
 from diagnose.dashboard.server import serve
 from diagnose.errors import DiagnoseError
 
@@ -70,6 +71,11 @@ def test_a_taken_port_is_told_in_one_sentence(samples):
 def test_an_address_that_is_not_this_machines_is_told_in_one_sentence(samples):
     with pytest.raises(DiagnoseError, match=r"Cannot listen on 203\.0\.113\.1:"):
         serve(samples, host="203.0.113.1", port=0)
+
+
+def test_a_prefix_that_is_none_is_told_in_one_sentence(samples, capsys):
+    assert main(["dashboard", str(samples), "--prefix", "diagnose"]) == 2
+    assert "'diagnose' is no place to serve at: a path such as /diagnose/ is expected" in capsys.readouterr().err
 
 
 def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, monkeypatch, capsys):

@@ -116,6 +116,7 @@ def test_the_graph_shows_what_was_pulled_along_which_edge(asking):
     assert sorted(asking.page.evaluate(bold)) == ["batch_size", "lr", "warmup_steps"]
 
 
+@pytest.mark.slow
 def test_the_schedule_is_drawn_as_its_name_says_and_told_in_words(visit, address):
     page = visit().page
     query = "lr=0.1&batch_size=100&dataset_size=1000&epochs=10&warmup_steps=10&scheduler=StepLR&new.lr=0.2"
