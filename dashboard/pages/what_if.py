@@ -173,6 +173,8 @@ def _schedule(ways: Mapping[str, Settings], *, dark: bool) -> go.Figure:
         xaxis={"title": {"text": "step"}, "automargin": True}, yaxis={"rangemode": "tozero", "automargin": True}
     )
     themed(drawn, dark)
+    if not drawn.data:
+        drawn.update_xaxes(visible=False).update_yaxes(visible=False)
     return drawn.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 60}, showlegend=True)
 
 

@@ -63,6 +63,22 @@ def test_nothing_grave_stands_in_the_way_of_a_first_visit_or_a_telephone(visit, 
     assert _light_and_dark(page) == {"light": [], "dark": []}
 
 
+def test_whoever_walks_by_keys_sees_where_he_is(visit, address):
+    page = visit(scheme="dark").page
+    page.goto(f"{address}/compare?run=ill&run=nets/sound")
+    page.locator(".pair-told").wait_for()
+    outlines = {}
+    for _ in range(11):
+        page.keyboard.press("Tab")
+        here, style, width = page.evaluate(
+            "(({outlineStyle, outlineWidth}, e) => [e.id || e.textContent, outlineStyle, outlineWidth])"
+            "(getComputedStyle(document.activeElement), document.activeElement)"
+        )
+        outlines[here] = f"{style} {width}"
+    assert {"What if", "compare-signal", "PNG"} <= set(outlines)
+    assert set(outlines.values()) == {"solid 2px"}, outlines
+
+
 def test_the_check_sees_what_is_grave(visit, address):
     page = visit().page
     page.goto(f"{address}/nowhere")
