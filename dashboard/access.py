@@ -18,6 +18,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from flask import Flask, Response, request
 from markupsafe import escape
 
+from diagnose.dashboard.mount import Mount
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN_BYTES = 32
 
@@ -35,25 +37,26 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def guard(server: Flask, host: str, token: str | None) -> None:
+def guard(server: Flask, host: str, token: str | None, mount: Mount) -> None:
     """Refuse whatever does not pass the three checks; must be registered before any other handler."""
 
     @server.before_request
     def check() -> Response | None:
-        if not _is_ours(_hostname(request.headers.get("Host", "")), host):
+        asked = request.headers.get("Host", "")
+        if not _is_ours(_hostname(asked), host, token, mount):
             return _refusal("This address is not one this dashboard answers to. Open it at the address it printed.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        if origin is not None and urlsplit(origin).netloc not in {asked, mount.site or asked}:
             return _refusal("Requests from other sites are refused.")
-        return None if token is None else _check_token(token)
+        return None if token is None else _check_token(token, mount)
 
 
-def _check_token(token: str) -> Response | None:
+def _check_token(token: str, mount: Mount) -> Response | None:
     # Cookies do not tell ports apart: the name keeps two dashboards on one machine from fighting over one cookie.
     cookie = f"diagnose-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
     given = request.args.get("token")
     if given is not None and _same(given, token):
-        return _welcome(cookie, token)
+        return _welcome(cookie, token, mount)
     if _same(request.cookies.get(cookie, ""), token):
         return None
     return _refusal("A token is needed. Open the address that was printed when the dashboard started.")
@@ -63,17 +66,19 @@ def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
 
 
-def _welcome(cookie: str, token: str) -> Response:
+def _welcome(cookie: str, token: str, mount: Mount) -> Response:
     """A page that sets the cookie and moves on to the address without the token.
 
     A redirect would lose the cookie when the link was clicked on another site: SameSite=Strict looks at
     where the navigation began. Moving on from our own page begins here.
     """
     rest = urlencode([(key, value) for key, value in request.args.items(multi=True) if key != "token"])
-    target = escape("/" + quote(request.path.lstrip("/")) + (f"?{rest}" if rest else ""))
-    page = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><title>diagnose</title>'
+    target = escape(mount.prefix + quote(request.path.lstrip("/")) + (f"?{rest}" if rest else ""))
+    # An icon of its own keeps the browser from asking the site's root for one.
+    head = '<!doctype html><link rel="icon" href="data:,"><title>diagnose</title>'
+    page = f'{head}<meta http-equiv="refresh" content="0; url={target}">'
     response = Response(page, mimetype="text/html")
-    response.set_cookie(cookie, token, httponly=True, samesite="Strict", path="/")
+    response.set_cookie(cookie, token, httponly=True, samesite="Strict", path=mount.prefix, secure=mount.secure)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -89,13 +94,16 @@ def _hostname(host_header: str) -> str:
         return ""
 
 
-def _is_ours(name: str, bound: str) -> bool:
+def _is_ours(name: str, bound: str, token: str | None, mount: Mount) -> bool:
     """Whether a Host header's name is one of this server's own.
 
     A server bound to this machine alone has three names. One that others may reach has as many as its
-    networks give it: any bare IP address (rebinding needs a name), and the machine's own names.
+    networks give it: any bare IP address (rebinding needs a name), and the machine's own names. A proxy
+    whose name was not told may pass on any: there the token alone decides, as no cookie follows a rebound name.
     """
-    if name in LOOPBACK_NAMES or name == bound.lower():
+    if name in LOOPBACK_NAMES or name in {bound.lower(), _hostname(mount.site) or bound.lower()}:
+        return True
+    if mount.proxied and not mount.site and token is not None:
         return True
     if is_loopback(bound):
         return False

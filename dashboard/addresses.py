@@ -2,6 +2,9 @@
 
 A run's name stands in the query, not in the path: browsers rewrite paths (`.` and `..` vanish), and a
 run in the root itself is named `.`.
+
+All pages lie side by side, and link to one another by relative addresses: so they work below any path that
+a proxy puts before them.
 """
 
 from __future__ import annotations
@@ -10,11 +13,18 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qs, quote
 
-RUNS: Final = "/"
-RUN: Final = "/run"
-COMPARE: Final = "/compare"
-WHAT_IF: Final = "/what-if"
-REPORT: Final = "/report"
+RUNS: Final = "./"
+RUN: Final = "run"
+COMPARE: Final = "compare"
+WHAT_IF: Final = "what-if"
+REPORT: Final = "report"
+COMPARISON: Final = "comparison"
+
+
+def page_of(pathname: str, prefix: str) -> str:
+    """Which page an address shows: one of the names above, or "" where there is no such page."""
+    page = pathname.removeprefix(prefix) if pathname.startswith(prefix) else "no page"
+    return page or RUNS
 
 
 def run_address(name: str) -> str:
@@ -30,6 +40,12 @@ def report_address(name: str, kind: str) -> str:
 def compare_address(names: Iterable[str]) -> str:
     """The address of several runs side by side."""
     return f"{COMPARE}?" + "&".join(f"run={quote(name, safe='/')}" for name in names)
+
+
+def comparison_address(first: str, second: str, kind: str) -> str:
+    """The address of the comparison of two runs as a file; `kind` is md or json."""
+    runs = f"run={quote(first, safe='/')}&run={quote(second, safe='/')}"
+    return f"{COMPARISON}?{runs}&format={kind}"
 
 
 def run_names(search: str | None) -> list[str]:

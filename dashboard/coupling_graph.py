@@ -9,8 +9,9 @@ from typing import Final
 import plotly.graph_objects as go
 
 from diagnose.diagnosis import Change
+from diagnose.prescriptions.coupling import Coupling
 from diagnose.prescriptions.couplings import GRAPH
-from diagnose.reports.figures import PALETTE, themed
+from diagnose.reports.figures import ON_DARK, PALETTE, themed
 
 ORDER: Final = (
     "batch_size", "accumulation_steps", "lr", "momentum", "scheduler", "warmup_steps", "decay_steps", "steps", "epochs",
@@ -18,16 +19,19 @@ ORDER: Final = (
     "normalization", "initialization", "activation", "width", "depth", "model", "optimizer",
 )  # fmt: skip
 RADIUS_OF_NAMES: Final = 1.12
+LONG_NAME: Final = 12  # letters: longer ones take two lines, so that a telephone shows them whole
 
 
 def figure(changes: Sequence[Change], *, dark: bool) -> go.Figure:
-    """All couplings in grey; those between settings that `changes` move, in colour."""
+    """All couplings in grey; those along which `changes` pull one another, as arrows in colour."""
     moved = {change.setting for change in changes}
     places = {name: 2 * pi * number / len(ORDER) for number, name in enumerate(ORDER)}
     drawn = go.Figure()
-    for active in (False, True):
-        edges = [c for c in GRAPH if ({c.source, c.target} <= moved) is active and {c.source, c.target} <= set(places)]
-        drawn.add_trace(_lines([(places[c.source], places[c.target]) for c in edges], active=active))
+    edges = [each for each in GRAPH if {each.source, each.target} <= set(places)]
+    pulling = [each for each in edges if _pulls_along(each, changes)]
+    drawn.add_trace(_lines([(places[each.source], places[each.target]) for each in edges if each not in pulling]))
+    for edge in pulling:
+        drawn.add_annotation(_arrow(places[edge.source], places[edge.target], dark=dark))
     drawn.add_trace(
         go.Scatter(
             x=[cos(angle) for angle in places.values()], y=[sin(angle) for angle in places.values()], mode="markers",
@@ -36,28 +40,42 @@ def figure(changes: Sequence[Change], *, dark: bool) -> go.Figure:
         )
     )  # fmt: skip
     for name, angle in places.items():
-        text = f"<b>{name}</b>" if name in moved else name
+        words = name.replace("_", "_<br>") if len(name) > LONG_NAME else name
+        text = f"<b>{words}</b>" if name in moved else words
         drawn.add_annotation(
             x=RADIUS_OF_NAMES * cos(angle), y=RADIUS_OF_NAMES * sin(angle), text=text,
             showarrow=False, xanchor="left" if cos(angle) > 0.1 else "right" if cos(angle) < -0.1 else "center",
             font={"size": 11},
         )  # fmt: skip
-    drawn.update_xaxes(visible=False, range=[-1.9, 1.9])
+    drawn.update_xaxes(visible=False, range=[-2.4, 2.4])
     drawn.update_yaxes(visible=False, range=[-1.35, 1.35])
     themed(drawn, dark)
     return drawn.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
 
 
-def _lines(edges: Sequence[tuple[float, float]], *, active: bool) -> go.Scatter:
+def _pulls_along(edge: Coupling, changes: Sequence[Change]) -> bool:
+    """Whether a change of the edge's source is why its target changes too."""
+    source_moves = any(change.setting == edge.source for change in changes)
+    return source_moves and any(change.setting == edge.target and edge.because in change.because for change in changes)
+
+
+def _arrow(source: float, target: float, *, dark: bool) -> go.layout.Annotation:
+    colour = ON_DARK[PALETTE["train"]] if dark else PALETTE["train"]
+    return go.layout.Annotation(
+        x=cos(target), y=sin(target), ax=cos(source), ay=sin(source), xref="x", yref="y", axref="x", ayref="y",
+        text="", showarrow=True, arrowhead=2, arrowsize=1.1, arrowwidth=2, arrowcolor=colour,
+        standoff=6, startstandoff=6,
+    )  # fmt: skip
+
+
+def _lines(edges: Sequence[tuple[float, float]]) -> go.Scatter:
     x: list[float | None] = []
     y: list[float | None] = []
     for source, target in edges:
         x += [cos(source), cos(target), None]
         y += [sin(source), sin(target), None]
-    line = {"color": PALETTE["train"] if active else PALETTE["quiet"], "width": 2 if active else 0.6}
-    return go.Scatter(
-        x=x, y=y, mode="lines", line=line, opacity=1.0 if active else 0.35, hoverinfo="skip", showlegend=False
-    )
+    line = {"color": PALETTE["quiet"], "width": 0.6}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, opacity=0.45, hoverinfo="skip", showlegend=False)
 
 
 def _pulls(name: str) -> str:

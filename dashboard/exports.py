@@ -1,17 +1,20 @@
-"""Reports of a run as files: the same diagnosis as HTML, Markdown or JSON, to keep or to send."""
+"""Reports as files, to keep or to send: a run's as HTML, Markdown or JSON, a comparison's as Markdown or JSON."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from flask import Flask, Response, abort, request
 
-from diagnose.dashboard.addresses import REPORT
+from diagnose.comparing.comparison import Comparison, compared
+from diagnose.dashboard.addresses import COMPARISON, REPORT
 from diagnose.dashboard.store import Store
 from diagnose.diagnosis import Diagnosis
 
+PAIR: Final = 2
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9._-]+")
 # What each format is called, how it is made, and what a browser is told that it is.
 FORMATS: Final[Mapping[str, tuple[Callable[[Diagnosis], str], str]]] = {
@@ -22,16 +25,35 @@ FORMATS: Final[Mapping[str, tuple[Callable[[Diagnosis], str], str]]] = {
 
 
 def connect(server: Flask, store: Store) -> None:
-    """Answer `/report?name=…&format=…` with a file; 404 for a run or a format that there is none of."""
+    """Answer `/report?name=…` and `/comparison?run=…&run=…` with files; 404 for a run or a format there is none of."""
 
-    @server.get(REPORT)
+    @server.get(f"/{REPORT}")
     def report() -> Response:
         name, kind = request.args.get("name", ""), request.args.get("format", "html")
         entry = store.entry(name) if kind in FORMATS else None  # a name is looked up, never joined to a path
         if entry is None or entry.diagnosis is None:
             abort(404)
-        make, media = FORMATS[kind]
-        answer = Response(make(entry.diagnosis), content_type=f"{media}; charset=utf-8")
-        file = _PLAIN.sub("-", name).strip("-.") or "run"
-        answer.headers["Content-Disposition"] = f'attachment; filename="{file}.{kind}"'
-        return answer
+        return _file(FORMATS[kind][0](entry.diagnosis), name, kind)
+
+    @server.get(f"/{COMPARISON}")
+    def comparison() -> Response:
+        names, kind = request.args.getlist("run"), request.args.get("format", "md")
+        entries = [store.entry(name) for name in names[:PAIR]]
+        told = [entry.diagnosis for entry in entries if entry is not None and entry.diagnosis is not None]
+        if len(told) != PAIR or kind not in COMPARISONS:
+            abort(404)
+        return _file(COMPARISONS[kind](compared(told[0], told[1])), f"{names[0]} and {names[1]}", kind)
+
+
+def _file(text: str, name: str, kind: str) -> Response:
+    answer = Response(text, content_type=f"{FORMATS[kind][1]}; charset=utf-8")
+    file = _PLAIN.sub("-", name).strip("-.") or "run"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{file}.{kind}"'
+    return answer
+
+
+def _as_json(comparison: Comparison) -> str:
+    return json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False)
+
+
+COMPARISONS: Final[Mapping[str, Callable[[Comparison], str]]] = {"md": Comparison.to_markdown, "json": _as_json}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -20,7 +20,14 @@ AXES: Final[tuple[Axis, ...]] = ("step", "epoch", "hours", "samples")
 COLOURS: Final = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B5A300", "#6A51A3", "#8A8F98", "#444B55",
 )  # fmt: skip
-AXIS_WORDS: Final = {"step": "steps", "epoch": "epochs", "hours": "time", "samples": "samples"}
+UNKNOWN: Final[Mapping[Axis, str]] = {
+    "step": "",
+    "epoch": "epochs need batch_size and dataset_size in its config",
+    "hours": "its values bear no times",
+    "samples": "samples need batch_size in its config (steps × batch × accumulated micro-steps)",
+}
+# The three that a dark page would swallow, as they are drawn on one; assets/compare.css has the same for the legend.
+ON_DARK: Final = {"#0072B2": "#3F8EE0", "#6A51A3": "#A48EDC", "#444B55": "#D3D8DF"}
 DASHES: Final = ("solid",) * 5 + ("dash",) * 5
 MOST_RUNS: Final = len(COLOURS)
 SPREAD_DECADES: Final = 1.5  # values that span more are drawn on a logarithmic axis
@@ -38,7 +45,7 @@ def signals(entries: Sequence[Entry]) -> list[str]:
 def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> go.Figure:
     """The signal of each run that logged it, in the runs' order and colours."""
     drawn = go.Figure()
-    heights = []
+    heights, colours = [], []
     for place, entry in enumerate(entries[:MOST_RUNS]):
         series = entry.diagnosis.run.scalar(signal) if entry.diagnosis else None
         if entry.diagnosis is None or series is None or not len(series.finite):
@@ -48,10 +55,11 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
         if along is None:
             continue
         heights.append(kept.values)
+        colours.append(COLOURS[place])
         drawn.add_trace(
             go.Scatter(
                 x=along, y=kept.values, name=entry.name, mode="lines",
-                line={"color": COLOURS[place], "dash": DASHES[place], "width": 1.6},
+                line={"dash": DASHES[place], "width": 1.6},
                 hovertemplate="%{y:.4g}",
             )
         )  # fmt: skip
@@ -60,14 +68,32 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
     drawn.update_layout(
         xaxis={"title": {"text": axis}, "automargin": True}, hovermode="x unified", showlegend=False,
         yaxis={"type": "log", "exponentformat": "power"} if logarithmic else {"automargin": True},
-        uirevision=f"{signal} {axis}",
     )  # fmt: skip
-    if not heights:
-        needed = {"epoch": ": config needs batch_size and dataset_size", "samples": ": config needs batch_size"}
-        told = f"None of these logs tells {signal} over {AXIS_WORDS[axis]}{needed.get(axis, '')}."
-        drawn.add_annotation(text=told, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     themed(drawn, dark)
+    for trace, colour in zip(drawn.data, colours, strict=True):
+        trace.line.color = ON_DARK.get(colour, colour) if dark else colour
     return drawn.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 40})
+
+
+def left_out(entries: Sequence[Entry], signal: str, axis: Axis) -> list[str]:
+    """A sentence for each run that the figure does not show: what its log does not tell."""
+    return [
+        f"{entry.name} is not drawn: {reason}."
+        for entry in entries[:MOST_RUNS]
+        if (reason := _why_not(entry, signal, axis))
+    ]
+
+
+def _why_not(entry: Entry, signal: str, axis: Axis) -> str:
+    if entry.diagnosis is None:
+        return "it could not be read" if entry.problem else "it is being read"
+    run = entry.diagnosis.run
+    series = run.scalar(signal)
+    if series is None:
+        return f"it logs no {signal}"
+    if not len(series.finite):
+        return f"its {signal} is never a finite number"
+    return UNKNOWN[axis] if _along(run, series.finite, axis) is None else ""
 
 
 def _along(run: Run, series: Series, axis: Axis) -> Values | None:

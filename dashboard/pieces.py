@@ -41,10 +41,23 @@ def hint(title: str, *children: Any, name: str = "reading") -> html.Div:
     )
 
 
+def png_button(plot: str, name: str) -> html.Button:
+    """A button that hands out a plot, as it is shown, as a picture called `name`."""
+    told: dict[str, Any] = {"data-png": plot, "data-name": name}
+    return html.Button(
+        "PNG", type="button", title="The shown curves as a picture", className="button button-small", **told
+    )
+
+
 def facts(rows: list[tuple[str, str]], label: str) -> html.Table:
     """A table of names and values."""
     body = [html.Tr([html.Th(name, scope="row"), html.Td(value)]) for name, value in rows]
     return html.Table([html.Caption(label), html.Tbody(body)], className="facts")
+
+
+def scrolls(table: html.Table, label: str) -> html.Div:
+    """A table that a narrow window scrolls sideways, by keys too."""
+    return html.Div(table, className="scrolls", tabIndex=0, role="region", **aria(label=label))
 
 
 def hidden(hide: bool) -> dict[str, str]:  # noqa: FBT001  the one thing it says

@@ -13,7 +13,8 @@ from diagnose.dashboard.pages import compare, run, runs, what_if
 from diagnose.dashboard.pieces import aria, hint, icon
 from diagnose.dashboard.store import Store
 
-# first_paint.js stands in the head so that a dark page never flashes white.
+# {%prefix%} is ours: where the app is mounted. first_paint.js stands in the head so that a dark page never
+# flashes white.
 INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
   <head>
@@ -21,8 +22,8 @@ INDEX: Final = """<!DOCTYPE html>
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <title>{%title%}</title>
-    <link rel="icon" type="image/svg+xml" href="/assets/mark.svg">
-    <script src="/assets/first_paint.js"></script>
+    <link rel="icon" type="image/svg+xml" href="{%prefix%}assets/mark.svg">
+    <script src="{%prefix%}assets/first_paint.js"></script>
     {%css%}
   </head>
   <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
@@ -34,19 +35,22 @@ MONO: Final = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'Noto 
 
 def build(app: Dash, store: Store) -> None:
     """Give the app its frame and connect all pages."""
-    app.layout = lambda: _frame(store)
+    prefix = app.config.requests_pathname_prefix
+    app.index_string = INDEX.replace("{%prefix%}", prefix)
+    app.layout = lambda: _frame(store, prefix)
 
     @app.callback(Output("page", "children"), Input("address", "pathname"), Input("address", "search"))
     def show(pathname: str, search: str | None) -> Any:
-        if pathname in {addresses.RUNS, ""}:
+        page = addresses.page_of(pathname, prefix)
+        if page == addresses.RUNS:
             return runs.layout(store)
-        if pathname == addresses.RUN:
+        if page == addresses.RUN:
             return run.layout(store, addresses.run_name(search))
-        if pathname == addresses.COMPARE:
-            return compare.layout(store, addresses.run_names(search))
-        if pathname == addresses.WHAT_IF:
+        if page == addresses.COMPARE:
+            return compare.layout(store, search)
+        if page == addresses.WHAT_IF:
             return what_if.layout(addresses.settings(search))
-        return hint("There is no such page", dcc.Link("Back to all runs", href=addresses.RUNS))
+        return hint("There is no such page", dcc.Link("Back to all runs", href=prefix))
 
     place = (Input("address", "pathname"), Input("address", "search"))
     call_in_browser(app, "frame.title", Output("titled", "data"), *place, at_start=True)
@@ -57,7 +61,7 @@ def build(app: Dash, store: Store) -> None:
     what_if.connect(app)
 
 
-def _frame(store: Store) -> dmc.MantineProvider:
+def _frame(store: Store, prefix: str) -> dmc.MantineProvider:
     return dmc.MantineProvider(
         [
             dcc.Location(id="address", refresh=False),
@@ -65,7 +69,16 @@ def _frame(store: Store) -> dmc.MantineProvider:
             dcc.Store(id="dark"),
             html.A("Skip to content", href="#page", className="skip"),
             dmc.AppShell(
-                [dmc.AppShellHeader(_header(store)), dmc.AppShellMain(html.Main(id="page", tabIndex=-1))],
+                [
+                    dmc.AppShellHeader(_header(store, prefix)),
+                    dmc.AppShellMain(
+                        [
+                            # There from the start: what is put into it later is read aloud.
+                            html.Div(id="connection", className="connection", role="status", **aria(live="polite")),
+                            html.Div(id="page", tabIndex=-1),
+                        ]
+                    ),
+                ],
                 header={"height": 56},
                 padding=0,
                 mode="static",
@@ -76,16 +89,16 @@ def _frame(store: Store) -> dmc.MantineProvider:
     )
 
 
-def _header(store: Store) -> html.Div:
+def _header(store: Store, prefix: str) -> html.Div:
     return html.Div(
         [
             dcc.Link(
-                [html.Img(src="/assets/mark.svg", alt="", className="mark"), html.Span("diagnose")],
-                href=addresses.RUNS,
+                [html.Img(src=f"{prefix}assets/mark.svg", alt="", className="mark"), html.Span("diagnose")],
+                href=prefix,
                 className="brand",
             ),
             html.Nav(
-                [dcc.Link("Runs", href=addresses.RUNS), dcc.Link("What if", href=addresses.WHAT_IF)],
+                [dcc.Link("Runs", href=prefix), dcc.Link("What if", href=prefix + addresses.WHAT_IF)],
                 className="nav",
                 **aria(label="Pages"),
             ),

@@ -109,6 +109,12 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="any other than 127.0.0.1 asks for a token, which is printed"
     )
+    parser.add_argument(
+        "--prefix",
+        metavar="PATH",
+        default="/",
+        help="/diagnose/ behind a proxy, or the whole address people open there",
+    )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 picks a free one ({DEFAULT_PORT})")
 
 
@@ -210,7 +216,7 @@ def _dashboard(options: argparse.Namespace) -> int:
         raise DiagnoseError("The dashboard reads folders of this machine: copy the runs here, or use `diagnose scan`.")
 
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        serve(options.root, host=options.host, port=options.port)
+        serve(options.root, host=options.host, port=options.port, prefix=options.prefix)
     return HEALTHY
 
 
@@ -225,9 +231,7 @@ def _demo(options: argparse.Namespace) -> int:
         page = directory / "report.html"
         _deliver(diagnosis.to_html(), page)
         console.print(f"  The same with its curves: {page}\n", highlight=False, markup=False)
-    return (
-        HEALTHY if options.no_serve else _dashboard(argparse.Namespace(root=root, host=options.host, port=options.port))
-    )
+    return HEALTHY if options.no_serve else _dashboard(argparse.Namespace(**{**vars(options), "root": root}))
 
 
 def _trained(root: Path, console: Console) -> list[Path]:

@@ -23,7 +23,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       return isDark();
     },
     title: (pathname, search) => {
-      const name = pathname === "/run" ? new URLSearchParams(search).get("name") : null;
+      const name = pathname.endsWith("/run") ? new URLSearchParams(search).get("name") : null;
       document.title = name ? `${name} · diagnose` : "diagnose";
       return window.dash_clientside.no_update;
     },

@@ -76,7 +76,7 @@
         const query = chosen.map(({ name }) => `run=${encodeURIComponent(name)}`).join("&");
         const ready = chosen.length > 1;
         return [
-          ready ? `/compare?${query}` : "/compare",
+          ready ? `compare?${query}` : "compare",
           ready ? `Compare ${chosen.length} runs` : "Compare",
           ready ? "button" : "button button-off",
         ];

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import dcc, html
 
-from diagnose.dashboard import pieces
+from diagnose.dashboard import pieces, sources
 from diagnose.diagnosis import Change, Diagnosis, HeldBack, Prescription
 from diagnose.handover import snippets
 from diagnose.reports.moves import Move, moves_of
@@ -77,7 +77,7 @@ def _change(change: Change) -> html.Div:
             html.P([html.B("Wrong if: "), change.refuted_by], className="watch")
             if change.refuted_by and change.coupled_to is None
             else None,
-            html.P("Sources: " + ", ".join(change.sources), className="sources") if change.sources else None,
+            sources.told(change.sources),
         ],
         className="change",
     )

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
-from diagnose.comparing.comparison import Comparison, compared
-from diagnose.comparing.settings import INCIDENTAL, same, told
-from diagnose.dashboard import addresses, overlay
+from diagnose.dashboard import addresses, differences, overlay
+from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import aria, badge, card, hint
+from diagnose.dashboard.pieces import aria, badge, hidden, hint, png_button
 from diagnose.dashboard.store import Entry, Store
-from diagnose.diagnosis import Setting
-from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS
-from diagnose.reports.comparison import headline
-from diagnose.reports.numbers import percent, shown
 from diagnose.signals import TRAIN_LOSS
 
 REFRESH_MS: Final = 2000
-PAIR: Final = 2
-GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True}
+GRAPH_CONFIG: Final[Any] = {
+    "displaylogo": False, "responsive": True, "doubleClick": "autosize",
+    "modeBarButtonsToRemove": ["toImage"],  # the PNG button's picture names the curves
+}  # fmt: skip
 
 
-def layout(store: Store, names: Sequence[str]) -> html.Div:
-    """The page for these runs; those that do not exist are left out."""
-    entries = _entries(store, names)
+def layout(store: Store, search: str | None) -> html.Div:
+    """The page for the runs, the signal, the axis and the reference in its address; what there is none of is left."""
+    entries = _entries(store, addresses.run_names(search))
     if not entries:
         return html.Div(
             hint(
@@ -38,28 +35,40 @@ def layout(store: Store, names: Sequence[str]) -> html.Div:
             ),
             className="page",
         )
+    told = addresses.settings(search)
+    names = [entry.name for entry in entries]
     return html.Div(
         [
             dcc.Interval(id="compare-refresh", interval=REFRESH_MS),
-            dcc.Store(id="compare-names", data=[entry.name for entry in entries]),
-            dcc.Store(id="compare-shown"),
+            dcc.Store(id="compare-names", data=names),
+            dcc.Store(id="compare-shown", data={}),
+            dcc.Store(id="compare-drawn"),
+            dcc.Store(id="compare-address"),
             dcc.Link("← All runs", href=addresses.RUNS, className="back"),
             html.H1("Compare"),
             html.Div(id="compare-runs", className="compare-runs"),
-            html.Section([_controls(entries), _plot()], className="card"),
-            html.Div(id="compare-why", className="place"),
-            html.Div(id="compare-settings", className="place"),
+            html.Section(
+                [_controls(entries, told), _plot(), html.P(id="compare-left-out", className="card-note")],
+                className="card",
+            ),
+            html.Section(
+                [_head("What differs", _reference(names, told)), html.Div(id="compare-why")],
+                className="card place",
+                style=hidden(len(entries) < 2),
+            ),
+            html.Section([_head("Settings", _toggle(told)), html.Div(id="compare-settings")], className="card place"),
         ],
         className="page compare-page",
     )
 
 
 def connect(app: Dash, store: Store) -> None:
-    """Draw the page, and draw it again whenever one of the runs, the colours or a choice changes."""
+    """Draw the page, and draw again what a changed run, another choice or other colours concern."""
 
     @app.callback(
         Output("compare-runs", "children"),
-        Output("plot-compare", "figure"),
+        Output("compare-drawn", "data"),
+        Output("compare-left-out", "children"),
         Output("compare-why", "children"),
         Output("compare-settings", "children"),
         Output("compare-shown", "data"),
@@ -67,19 +76,54 @@ def connect(app: Dash, store: Store) -> None:
         Input("dark", "data"),
         Input("compare-signal", "value"),
         Input("compare-axis", "value"),
+        Input("compare-reference", "value"),
+        Input("compare-differences", "checked"),
         State("compare-names", "data"),
         State("compare-shown", "data"),
     )
-    def refresh(_: int | None, dark: bool | None, signal: str, axis: str, names: list[str], last: str | None) -> Any:  # noqa: FBT001  Dash gives what it was connected to
+    def refresh(  # noqa: PLR0917  Dash gives what it was connected to, in that order
+        _: int | None,
+        dark: bool | None,  # noqa: FBT001
+        signal: str,
+        axis: overlay.Axis,
+        reference: str,
+        differing: bool,  # noqa: FBT001
+        names: list[str],
+        last: dict[str, str],
+    ) -> Any:
         entries = _entries(store, names)
         runs = "".join(f"{entry.name} {entry.last_write_s} {entry.activity}|" for entry in entries)
-        state = f"{runs} {dark} {signal} {axis}"
-        if not entries or state == last:
+        now = {
+            "runs": runs,
+            "plot": f"{dark} {signal} {axis}",
+            "why": reference,
+            "settings": f"{reference} {differing}",
+        }
+        if not entries or now == last:
             raise PreventUpdate
-        drawn = overlay.figure(entries, signal, cast(overlay.Axis, axis), dark=bool(dark))
-        if last is not None and last.startswith(runs):  # the runs are the same: only the plot is drawn another way
-            return no_update, drawn, no_update, no_update, state
-        return _legend(entries), drawn, _why(entries), _settings(entries), state
+        changed = {part for part in now if runs != last.get("runs") or now[part] != last.get(part)}
+        return (
+            _legend(entries) if "runs" in changed else no_update,
+            overlay.figure(entries, signal, axis, dark=bool(dark)) if "plot" in changed else no_update,
+            " ".join(overlay.left_out(entries, signal, axis)) if "plot" in changed else no_update,
+            differences.against(entries, reference) if "why" in changed else no_update,
+            differences.settings(entries, reference, only_differences=differing)
+            if "settings" in changed
+            else no_update,
+            now,
+        )
+
+    call_in_browser(app, "compare.draw", Output("plot-compare", "figure"), Input("compare-drawn", "data"))
+    call_in_browser(
+        app,
+        "compare.keep",
+        Output("compare-address", "data"),
+        Input("compare-signal", "value"),
+        Input("compare-axis", "value"),
+        Input("compare-reference", "value"),
+        Input("compare-differences", "checked"),
+        Input("plot-compare", "relayoutData"),
+    )
 
 
 def _entries(store: Store, names: Sequence[str]) -> list[Entry]:
@@ -87,20 +131,44 @@ def _entries(store: Store, names: Sequence[str]) -> list[Entry]:
     return [entry for entry in found if entry is not None]
 
 
-def _controls(entries: Sequence[Entry]) -> html.Div:
+def _controls(entries: Sequence[Entry], told: Mapping[str, str]) -> html.Div:
     known = overlay.signals(entries) or [TRAIN_LOSS]
     return html.Div(
         [
             dmc.Select(
-                id="compare-signal", data=known, value=known[0], searchable=True, allowDeselect=False,
-                className="compare-signal", **aria(label="Signal"),
+                id="compare-signal", data=known, value=_one_of(known, told.get("signal")), searchable=True,
+                allowDeselect=False, className="compare-signal", **aria(label="Signal"),
             ),
             dmc.SegmentedControl(
-                id="compare-axis", data=list(overlay.AXES), value="step", **aria(label="Horizontal axis")
+                id="compare-axis", data=list(overlay.AXES), value=_one_of(overlay.AXES, told.get("axis")),
+                **aria(label="Horizontal axis"),
             ),
+            png_button("plot-compare", "compare"),
         ],
         className="card-head",
     )  # fmt: skip
+
+
+def _reference(names: Sequence[str], told: Mapping[str, str]) -> html.Div:
+    numbered = [{"value": name, "label": f"{number} {name}"} for number, name in enumerate(names, start=1)]
+    select = dmc.Select(
+        id="compare-reference", data=cast("Any", numbered), value=_one_of(names, told.get("against")),
+        allowDeselect=False, size="xs", **aria(label="Compared with"),
+    )  # fmt: skip
+    return html.Div([html.Span("each against", className="card-note"), select], className="page-tools")
+
+
+def _toggle(told: Mapping[str, str]) -> dmc.Switch:
+    shown = "all" not in told
+    return dmc.Switch(id="compare-differences", label="Only differences", checked=shown, size="sm", color="var(--link)")
+
+
+def _one_of(known: Sequence[str], asked: str | None) -> str:
+    return asked if asked is not None and asked in known else known[0]
+
+
+def _head(title: str, tool: Any) -> html.Div:
+    return html.Div([html.H2(title, className="card-title"), tool], className="card-head")
 
 
 def _plot() -> html.Div:
@@ -121,60 +189,3 @@ def _legend(entries: Sequence[Entry]) -> list[html.Div]:
         )
         for place, entry in enumerate(entries)
     ]
-
-
-def _why(entries: Sequence[Entry]) -> html.Section | None:
-    """What explains the difference, of two runs."""
-    pair = [entry.diagnosis for entry in entries if entry.diagnosis is not None]
-    if len(pair) != PAIR or len(entries) != PAIR:
-        return None
-    comparison = compared(pair[0], pair[1])
-    outcomes = html.Table(
-        [
-            html.Caption("Outcomes"),
-            html.Thead(html.Tr([html.Td(), html.Th("1", scope="col"), html.Th("2", scope="col"), html.Th("better")])),
-            html.Tbody([_outcome(comparison, place) for place in range(len(comparison.outcomes))]),
-        ],
-        className="facts",
-    )
-    reasons = [
-        html.Li(
-            [html.Strong(f"{each.setting} "), html.Span(percent(each.weight), className="quiet"), f" {each.because}"]
-        )
-        for each in comparison.explanations
-    ]
-    notes = [html.P(note, className="quiet") for note in comparison.notes]
-    told_first = html.P(headline(comparison), className="headline")
-    parts = [told_first, html.Ul(reasons) if reasons else None, *notes, html.Div(outcomes, className="scrolls")]
-    return card("What differs", html.Div(parts))
-
-
-def _outcome(comparison: Comparison, place: int) -> html.Tr:
-    one = comparison.outcomes[place]
-    better = {"a": "1", "b": "2", None: "–"}[one.better]
-    return html.Tr([html.Th(one.name, scope="row"), html.Td(shown(one.a)), html.Td(shown(one.b)), html.Td(better)])
-
-
-def _settings(entries: Sequence[Entry]) -> html.Section | None:
-    """The settings in which some of the runs differ, hyperparameters first."""
-    every = [told(entry.diagnosis.run) if entry.diagnosis else {} for entry in entries]
-    names = [name for name in dict.fromkeys(name for each in every for name in each) if _differ(every, name)]
-    names.sort(key=lambda name: (name in INCIDENTAL, name not in HYPERPARAMETERS))
-    if not names:
-        return card("Set-up", html.P("The logs tell no setting in which these runs differ.", className="quiet"))
-    head = [html.Td(), *(html.Th(str(place + 1), scope="col") for place in range(len(entries)))]
-    rows = [html.Tr([_name(name), *(html.Td(shown(each.get(name))) for each in every)]) for name in names]
-    table = html.Table(
-        [html.Caption("Settings that differ"), html.Thead(html.Tr(head)), html.Tbody(rows)], className="facts"
-    )
-    return card("Settings that differ", html.Div(table, className="scrolls"))
-
-
-def _differ(every: Sequence[dict[str, Setting]], name: str) -> bool:
-    first, *others = [each.get(name) for each in every]
-    return any(not same(first, other) for other in others)
-
-
-def _name(name: str) -> html.Th:
-    unit = HYPERPARAMETERS[name].unit if name in HYPERPARAMETERS else ""
-    return html.Th([name, html.Span(f" {unit}", className="quiet") if unit else None], scope="row")

@@ -15,7 +15,7 @@ from diagnose.dashboard import addresses, curves
 from diagnose.dashboard.cards import causes, findings, prescription, setup, verdict
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import hidden, hint
+from diagnose.dashboard.pieces import hidden, hint, png_button
 from diagnose.dashboard.store import Entry, Store
 
 REFRESH_MS: Final = 2000
@@ -112,9 +112,10 @@ def _place(part: str) -> html.Div:
 
 
 def _plot(plot: str) -> html.Section:
-    head = [html.H2(curves.titles()[plot], className="card-title")]
+    head: list[Any] = [html.H2(curves.titles()[plot], className="card-title")]
     if plot == "loss":
         head.append(dmc.Button("Whole run", id="whole-run", variant="default", size="compact-xs"))
+    head.append(png_button(f"plot-{plot}", plot))
     drawing = dcc.Graph(id=f"plot-{plot}", config=GRAPH_CONFIG, responsive=True, style={"height": "100%"})
     graph = html.Div(drawing, className=f"graph graph-{plot}")
     return html.Section(

@@ -8,30 +8,24 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 import numpy as np
 import plotly.graph_objects as go
-from dash import ALL, Dash, Input, Output, ctx, dcc, html
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
 
+from diagnose import schedules
 from diagnose.dashboard import coupling_graph
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
+from diagnose.dashboard.fields import FIELDS, Field, problem, stop_of
 from diagnose.dashboard.pieces import aria, card
 from diagnose.diagnosis import Prescription
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.applying import apply
 from diagnose.prescriptions.consequences import what_if
-from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS
 from diagnose.prescriptions.settings import Settings, from_config
 from diagnose.reports.figures import PALETTE, themed
 
-# What the page asks for, in the order of its fields, and where a first visit begins.
-FIELDS: Final[Mapping[str, str]] = {
-    "optimizer": "SGD", "lr": "0.1", "batch_size": "256", "dataset_size": "50000", "epochs": "90", "warmup_steps": "",
-    "momentum": "0.9", "weight_decay": "1e-4", "max_norm": "", "dropout": "", "augmentation": "", "normalization": "",
-    "label_smoothing": "", "scheduler": "", "accumulation_steps": "", "width": "", "depth": "", "activation": "",
-    "model": "",
-}  # fmt: skip
 FIRST_CHANGE: Final = {"batch_size": "1024"}
-UNCHANGEABLE: Final = frozenset({"dataset_size"})
 NEW: Final = "new."  # before the name of a setting that is to change, in the page's address
+MEND: Final = "Nothing follows yet: one of the fields holds what cannot be meant. It says so below it."
 POINTS: Final = 200  # of a drawn schedule
 GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
 
@@ -39,19 +33,23 @@ GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True, "displayMo
 def layout(told: Mapping[str, str]) -> html.Div:
     """The page for the settings and changes in its address; an example where there are none."""
     known = {name: value for name, value in told.items() if name.removeprefix(NEW) in FIELDS}
-    shown = known or {**FIELDS, **{NEW + name: value for name, value in FIRST_CHANGE.items()}}
-    fields = [_field(name, shown.get(name, ""), shown.get(NEW + name, "")) for name in FIELDS]
+    first = {name: field.first for name, field in FIELDS.items()}
+    shown = known or {**first, **{NEW + name: value for name, value in FIRST_CHANGE.items()}}
+    fields = [_field(field, shown.get(name, ""), shown.get(NEW + name, "")) for name, field in FIELDS.items()]
     head = html.Div([html.Span("setting"), html.Span("now"), html.Span("to be")], className="field field-head")
     settings = html.Div([head, *fields], className="fields")
     about = "Change a setting: what is coupled to it follows, with its formula's number, reason and source."
     answer = [
         html.Div(id="what-if-answer"),
-        card("Schedule", _graph("schedule")),
+        card("Schedule", html.Div([_graph("schedule"), html.P(id="what-if-shapes", className="card-note")])),
         card("Couplings", _graph("couplings"), note="point at a setting to see what it pulls"),
     ]
     return html.Div(
         [
             dcc.Store(id="what-if-address"),
+            dcc.Store(id="what-if-slid"),
+            dcc.Store(id="what-if-followed"),
+            dcc.Store(id="what-if-stops", data={name: field.stops for name, field in FIELDS.items() if field.stops}),
             html.H1("What if"),
             html.P(about, className="headline"),
             html.Div(
@@ -69,17 +67,23 @@ def connect(app: Dash) -> None:
     @app.callback(
         Output("what-if-answer", "children"),
         Output("plot-schedule", "figure"),
+        Output("what-if-shapes", "children"),
         Output("plot-couplings", "figure"),
+        Output({"type": "now", "name": ALL}, "error"),
+        Output({"type": "new", "name": ALL}, "error"),
         Input({"type": "now", "name": ALL}, "value"),
         Input({"type": "new", "name": ALL}, "value"),
         Input("dark", "data"),
     )
     def answer(_: list[str], __: list[str], dark: bool | None) -> tuple[Any, ...]:  # noqa: FBT001  as Dash gives it
         config, changes = _read(0), _read(1)
-        answered = _answer(config, changes)
+        errors = [[_problem(field) for field in ctx.inputs_list[place]] for place in (0, 1)]
+        answered = MEND if any(errors[0] + errors[1]) else _answer(config, changes)
         told = answered if isinstance(answered, Prescription) else Prescription()
-        schedule = _schedule(config, told, dark=bool(dark))
-        return _card(answered), schedule, coupling_graph.figure(told.changes, dark=bool(dark))
+        ways = {} if answered == MEND else _ways(config, told)
+        schedule = _schedule(ways, dark=bool(dark))
+        graph = coupling_graph.figure(told.changes, dark=bool(dark))
+        return _card(answered), schedule, _shapes(ways), graph, errors[0], errors[1]
 
     call_in_browser(
         app,
@@ -89,17 +93,33 @@ def connect(app: Dash) -> None:
         Input({"type": "new", "name": ALL}, "value"),
     )
 
+    sliders, stops = {"type": "slider", "name": ALL}, State("what-if-stops", "data")
+    boxes = [{"type": "now", "name": ALL}, {"type": "new", "name": ALL}]
+    states, inputs = [State(box, "value") for box in boxes], [Input(box, "value") for box in boxes]
+    call_in_browser(app, "whatif.slide", Output("what-if-slid", "data"), Input(sliders, "value"), stops, *states)
+    call_in_browser(app, "whatif.follow", Output("what-if-followed", "data"), *inputs, stops, State(sliders, "value"))
 
-def _field(name: str, now: str, new: str) -> html.Div:
-    unit = HYPERPARAMETERS[name].unit if name in HYPERPARAMETERS else "samples"
-    label = html.Label([name, html.Span(f" {unit}", className="quiet") if unit else None])
-    boxes = [_box("now", name, now), html.Span() if name in UNCHANGEABLE else _box("new", name, new)]
-    return html.Div([label, *boxes], className="field")
+
+def _field(field: Field, now: str, new: str) -> html.Div:
+    label = html.Span([field.name, html.Span(f" {field.unit}", className="quiet") if field.unit else None])
+    if not field.changeable:
+        return html.Div([label, _box("now", field.name, now), html.Span()], className="field")
+    boxes = [_box("now", field.name, now), _box("new", field.name, new)]
+    return html.Div([label, *boxes, _slider(field, new or now) if field.stops else None], className="field")
 
 
 def _box(kind: str, name: str, value: str) -> dmc.TextInput:
     told = f"{name} {'now' if kind == 'now' else 'to be'}"
     return dmc.TextInput(id={"type": kind, "name": name}, value=value, debounce=400, size="xs", **aria(label=told))
+
+
+def _slider(field: Field, shown: str) -> dmc.Slider:
+    """A slider over usual values; the scripts carry them to the field and back."""
+    return dmc.Slider(
+        id={"type": "slider", "name": field.name}, min=0, max=len(field.stops) - 1, step=1,
+        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="var(--quiet)", updatemode="drag",
+        thumbLabel=f"{field.name} to be, over usual values", className="slider",
+    )  # fmt: skip
 
 
 def _graph(name: str) -> html.Div:
@@ -114,6 +134,10 @@ def _read(place: int) -> dict[str, str]:
         for field in ctx.inputs_list[place]
         if (field.get("value") or "").strip()
     }
+
+
+def _problem(field: Mapping[str, Any]) -> str | None:
+    return problem(FIELDS[field["id"]["name"]], field.get("value") or "") or None
 
 
 def _answer(config: Mapping[str, str], changes: Mapping[str, str]) -> Prescription | str:
@@ -132,13 +156,16 @@ def _card(answered: Prescription | str) -> html.Section:
     return card("What follows", html.Div([*prescription.moves(answered), *notes], className="moves"))
 
 
-def _schedule(config: Mapping[str, str], told: Prescription, *, dark: bool) -> go.Figure:
-    """The rate over the training, now and to be: a linear rise over the warmup, then what the scheduler's name says."""
-    drawn = go.Figure()
+def _ways(config: Mapping[str, str], told: Prescription) -> dict[str, Settings]:
+    """The settings as they are and as they are to be."""
     after = apply(told, {**{change.setting: None for change in told.changes}, **config}).config
-    for name, settings, colour, dash in (
-        ("now", from_config(config), "quiet", "dash"), ("to be", from_config(after), "train", "solid"),
-    ):  # fmt: skip
+    return {"now": from_config(config), "to be": from_config(after)}
+
+
+def _schedule(ways: Mapping[str, Settings], *, dark: bool) -> go.Figure:
+    """The rate over the training, now and to be."""
+    drawn = go.Figure()
+    for (name, settings), (colour, dash) in zip(ways.items(), (("quiet", "dash"), ("train", "solid")), strict=False):
         if (course := _course(settings)) is not None:
             line = {"color": PALETTE[colour], "dash": dash, "width": 2}
             drawn.add_trace(go.Scatter(x=course[0], y=course[1], name=name, mode="lines", line=line))
@@ -146,7 +173,24 @@ def _schedule(config: Mapping[str, str], told: Prescription, *, dark: bool) -> g
         xaxis={"title": {"text": "step"}, "automargin": True}, yaxis={"rangemode": "tozero", "automargin": True}
     )
     themed(drawn, dark)
+    if not drawn.data:
+        drawn.update_xaxes(visible=False).update_yaxes(visible=False)
     return drawn.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 60}, showlegend=True)
+
+
+def _shapes(ways: Mapping[str, Settings]) -> str:
+    """What was drawn, in words; or what is missing."""
+    drawn = {name: settings for name, settings in ways.items() if _course(settings) is not None}
+    if not drawn:
+        return "A schedule needs lr, and steps or epochs with batch_size and dataset_size."
+    words = {
+        name: schedules.in_words(settings.word("scheduler"))
+        + ("" if settings.word("scheduler") else ", as no scheduler is told")
+        for name, settings in drawn.items()
+    }
+    same = len(set(words.values())) == 1
+    told = next(iter(words.values())) if same else "; ".join(f"{name}: {text}" for name, text in words.items())
+    return f"A linear rise over the warmup, then {told}."
 
 
 def _course(settings: Settings) -> tuple[list[float], list[float]] | None:
@@ -155,8 +199,4 @@ def _course(settings: Settings) -> tuple[list[float], list[float]] | None:
         return None
     warmup = min(settings.number("warmup_steps") or 0.0, steps)
     at = np.unique(np.r_[np.linspace(0, steps, POINTS), warmup])
-    share = np.clip((at - warmup) / max(steps - warmup, 1.0), 0, 1)
-    held = "constant" in settings.word("scheduler").lower()
-    falling = np.ones_like(share) if held else 0.5 * (1 + np.cos(np.pi * share))
-    rate = lr * np.where(at < warmup, at / max(warmup, 1.0), falling)
-    return at.tolist(), rate.tolist()
+    return at.tolist(), schedules.course(settings.word("scheduler"), lr, at, warmup, steps).tolist()

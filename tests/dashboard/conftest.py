@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from waitress.server import create_server
 
-from diagnose.dashboard.server import make_app
+from diagnose.dashboard.mount import mounted
+from diagnose.dashboard.server import in_thread, make_app
 from diagnose.logs.writing import EventFile
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -83,10 +82,10 @@ def samples(tmp_path_factory: pytest.TempPathFactory, write_run: WriteRun) -> Pa
 def start() -> Start:
     """Serve a folder in a thread; gives the address."""
 
-    def started(root: Path, token: str | None = None) -> str:
+    def started(root: Path, token: str | None = None, prefix: str = "/") -> str:
         listener = socket.create_server(("127.0.0.1", 0))
-        server = create_server(make_app(root, token).server, sockets=[listener], threads=8)
-        threading.Thread(target=server.run, daemon=True).start()
+        mount = mounted(prefix)
+        in_thread(make_app(root, token, mount=mount), listener, mount)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     return started

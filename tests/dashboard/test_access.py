@@ -9,6 +9,7 @@ from diagnose.dashboard.server import make_app
 
 TOKEN = "a-token-that-nobody-guesses"
 ROUTES = ["/", "/run?name=ill", "/assets/look.css", "/_dash-layout", "/_dash-dependencies", "/_favicon.ico", "/nowhere"]
+ROUTES += ["/report?name=ill&format=json", "/compare?run=ill", "/what-if", "/assets/connection.js"]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 
@@ -17,7 +19,7 @@ def compared(open_visit, address):
 def test_the_runs_their_health_and_the_better_one_are_named(compared):
     text = compared.page.locator("#page").inner_text()
     assert "ill" in text and "nets/sound" in text
-    assert "The first run is worse (divergence)" in text
+    assert "ill is worse than nets/sound (divergence)" in text
     assert "critical" in text and "healthy" in text
 
 
@@ -37,7 +39,94 @@ def test_another_signal_and_another_axis_are_drawn(compared):
 
 def test_an_axis_that_no_log_tells_is_said_to_be_missing(compared):
     compared.page.get_by_text("epoch", exact=True).click()
-    compared.page.locator("#plot-compare .annotation", has_text="needs batch_size and dataset_size").wait_for()
+    note = compared.page.locator("#compare-left-out", has_text="nets/sound is not drawn: epochs need batch_size and")
+    note.wait_for()
+    compared.page.get_by_text("step", exact=True).click()
+    note.wait_for(state="hidden")
+
+
+def test_a_run_that_does_not_log_the_signal_is_said_to_be_missing(visit, samples, start, write_run, tmp_path):
+    write_run(tmp_path, "told", steps=50)
+    write_run(tmp_path, "untold", steps=50, batch_size=None)
+    page = visit().page
+    page.goto(f"{start(tmp_path)}/compare?run=told&run=untold&axis=samples")
+    page.locator("#compare-left-out", has_text="untold is not drawn: samples need batch_size in its config").wait_for()
+    page.locator("#plot-compare .trace").first.wait_for()
+    x = page.evaluate("[...document.querySelector('#plot-compare .js-plotly-plot')._fullData[0].x]")
+    assert x[1] - x[0] == 128  # samples of one step
+
+
+def test_the_address_holds_signal_axis_zoom_reference_and_table(visit, address):
+    one = visit()
+    page = one.page
+    page.goto(f"{address}/compare?run=ill&run=nets/sound")
+    page.locator("#plot-compare .trace").nth(1).wait_for()
+    page.locator("#compare-signal").click()
+    page.get_by_role("option", name="grad_norm", exact=True).click()
+    page.get_by_text("samples", exact=True).click()
+    page.locator("#plot-compare .xtitle", has_text="samples").wait_for()
+    page.locator("#compare-reference").click()
+    page.get_by_role("option", name="2 nets/sound").click()
+    page.get_by_role("switch", name="Only differences").click()
+    page.get_by_role("rowheader", name="momentum").wait_for()
+    page.get_by_role("heading", name="Compare").scroll_into_view_if_needed()
+    box = page.locator("#plot-compare .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.7 * box["height"], steps=4)
+    page.mouse.up()
+    one.until("location.search.includes('zoom=')")
+    shown = "document.querySelector('#plot-compare .js-plotly-plot')?._fullLayout?.xaxis?.range"
+    zoomed = page.evaluate(shown)
+    link = page.url
+
+    other = visit()
+    other.page.goto(link)
+    other.page.get_by_role("rowheader", name="momentum").wait_for()
+    other.page.locator("#plot-compare .xtitle", has_text="samples").wait_for()
+    assert other.page.locator("#compare-signal").input_value() == "grad_norm"
+    assert other.page.locator("#compare-reference").input_value() == "2 nets/sound"
+    assert [round(bound) for bound in other.page.evaluate(shown)] == pytest.approx([round(b) for b in zoomed], abs=3)
+    other.page.locator("#compare-why", has_text="Comparison as a file").wait_for()
+    other.page.locator("#plot-compare .nsewdrag").dblclick()
+    other.until("!location.search.includes('zoom=')")
+
+
+@pytest.mark.slow
+def test_a_link_that_asks_for_what_there_is_none_of_shows_the_usual(visit, address):
+    query = "signal=none&axis=<script>&against=none&zoom=a,b,c,d"
+    one = visit()
+    one.page.goto(f"{address}/compare?run=ill&run=nets/sound&{query}")
+    one.page.locator("#plot-compare .xtitle", has_text="step").wait_for()
+    assert one.page.locator("#compare-signal").input_value() == "loss/train"
+    assert one.complaints == []
+
+
+@pytest.mark.slow
+def test_several_runs_are_each_held_against_the_chosen_one(visit, address, hostile_name):
+    page = visit().page
+    page.goto(f"{address}/compare?run=ill&run=nets/sound&run={quote(hostile_name)}")
+    pairs = page.locator(".pair-told")
+    pairs.filter(has_text="ill is worse than nets/sound").locator("summary").click()
+    pairs.filter(has_text="ill is worse than nets/sound").get_by_role("rowheader", name="health").wait_for()
+    pairs.filter(has_text=f"Neither ill nor {hostile_name} is worse").wait_for()
+
+
+def test_the_comparison_comes_as_a_file(compared):
+    with compared.page.expect_download() as loaded:
+        compared.page.locator("#compare-why").get_by_role("link", name="Markdown").click()
+    assert loaded.value.suggested_filename == "ill-and-nets-sound.md"
+    assert "run is worse" in loaded.value.path().read_text()
+
+
+def test_the_shown_curves_come_as_a_picture(compared):
+    with compared.page.expect_download() as loaded:
+        compared.page.get_by_role("button", name="PNG", exact=True).click()
+    assert loaded.value.suggested_filename == "compare.png"
+    picture = loaded.value.path().read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert int.from_bytes(picture[16:20]) == 2400  # pixels wide
+    assert len(picture) > 20_000  # more than an empty sheet
 
 
 def test_runs_are_ticked_in_the_table_and_then_compared(visit, address):
@@ -45,7 +134,7 @@ def test_runs_are_ticked_in_the_table_and_then_compared(visit, address):
     page.goto(address)
     button = page.locator("#runs-compare")
     for name in ("ill", "nets/sound"):
-        row = page.locator(".ag-row", has=page.locator(f'a[href="/run?name={name}"]'))
+        row = page.locator(".ag-row", has=page.locator(f'a[href="run?name={name}"]'))
         row.locator("input[type=checkbox]").check()
     page.get_by_text("Compare 2 runs").wait_for()
     button.click()
@@ -61,8 +150,6 @@ def test_without_runs_the_page_says_what_to_do(visit, address, query):
 
 
 def test_a_hostile_name_is_only_text(visit, address, hostile_name):
-    from urllib.parse import quote
-
     page = visit().page
     page.goto(f"{address}/compare?run={quote(hostile_name)}&run=ill")
     page.locator(".compare-run", has_text="onerror").wait_for()

@@ -37,6 +37,33 @@ def test_what_there_is_none_of_is_not_found(address, query):
         urlopen(f"{address}/report?{query}")
 
 
+@pytest.mark.parametrize(("kind", "begins"), [("md", "# The first run is worse"), ("json", "{")])
+def test_a_comparison_comes_as_a_file_of_its_kind(address, kind, begins):
+    with urlopen(f"{address}/comparison?run=ill&run=nets/sound&format={kind}") as answer:
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="ill-and-nets-sound.{kind}"'
+        assert answer.read().decode().startswith(begins)
+
+
+@pytest.mark.parametrize("query", ["run=ill", "run=ill&run=none", "run=ill&run=damaged", "run=ill&run=ill&format=exe"])
+def test_runs_that_cannot_be_compared_are_not_found(address, query):
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{address}/comparison?{query}")
+
+
+def test_every_shown_plot_of_a_run_comes_as_a_picture_of_what_is_shown(ill):
+    shown = ill.page.locator("section:visible > .card-head [data-png]")
+    assert shown.count() >= 3
+    sizes = []
+    for button in (shown.nth(0), shown.nth(2)):
+        with ill.page.expect_download() as loaded:
+            button.click()
+        assert loaded.value.suggested_filename == f"{button.get_attribute('data-name')}.png"
+        picture = loaded.value.path().read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        sizes.append(len(picture))
+    assert min(sizes) > 10_000  # more than an empty sheet
+
+
 def test_without_the_token_no_report_is_given(samples, start):
     address = start(samples, token="secret")
     with pytest.raises(HTTPError, match="403"):

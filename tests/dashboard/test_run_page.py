@@ -24,7 +24,7 @@ def test_the_verdict_the_window_and_the_prescription_are_there(ill):
     change = page.locator(".change").first.inner_text()
     assert "Lower the learning rate" in change
     assert re.search(r"lr\s+0\.4\s+→\s+0\.\d+", change)
-    assert "K" in page.locator("p.sources").first.inner_text()
+    assert "K" in page.locator(".sources").first.inner_text()
     page.locator(".coupled .change").first.wait_for()  # what the rate pulls along
     assert "%" in page.locator(".cause").first.inner_text()
 

@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from urllib.error import HTTPError
 
 import pytest
 
+from diagnose.cli import main
 from diagnose.dashboard.server import serve
 from diagnose.errors import DiagnoseError
 
@@ -31,6 +33,28 @@ def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
     assert errors == ""  # no traceback, no warning about a development server
 
 
+def test_the_token_is_printed_once_and_stands_in_no_log_and_no_referrer(samples):
+    command = f"from diagnose.dashboard.server import serve; serve({str(samples)!r}, port=0, prefix='/lab/')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    told = process.stdout.readline() + process.stdout.readline()
+    address, token = re.search(r"(http://127\.0\.0\.1:\d+/lab/)\?token=(\S+)", told).groups()
+    with urllib.request.urlopen(f"{address}?token={token}") as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+    # A request that fails inside is logged, with its path.
+    broken = urllib.request.Request(f"{address}_dash-update-component?x={token}", b"{}", {"Cookie": cookie})
+    broken.add_header("Content-Type", "application/json")
+    with pytest.raises(HTTPError, match="500"):
+        urllib.request.urlopen(broken)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=20)
+    assert "_dash-update-component" in rest
+    assert token not in rest
+
+
 def test_the_dashboard_needs_no_torch():
     code = "import sys, diagnose.dashboard.server; print('torch' in sys.modules, 'diagnose.hooks' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -47,6 +71,11 @@ def test_a_taken_port_is_told_in_one_sentence(samples):
 def test_an_address_that_is_not_this_machines_is_told_in_one_sentence(samples):
     with pytest.raises(DiagnoseError, match=r"Cannot listen on 203\.0\.113\.1:"):
         serve(samples, host="203.0.113.1", port=0)
+
+
+def test_a_prefix_that_is_none_is_told_in_one_sentence(samples, capsys):
+    assert main(["dashboard", str(samples), "--prefix", "diagnose"]) == 2
+    assert "'diagnose' is no place to serve at: a path such as /diagnose/ is expected" in capsys.readouterr().err
 
 
 def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, monkeypatch, capsys):

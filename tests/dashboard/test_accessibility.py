@@ -1,0 +1,89 @@
+"""What axe-core finds on every page, light and dark: nothing serious or critical."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+AXE = (Path(__file__).parent / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+GRAVE = "['serious', 'critical']"
+PAGES = {
+    "runs": ("/", ".ag-row a"),
+    "run": ("/run?name=ill", "#plot-loss .main-svg"),
+    "unreadable run": ("/run?name=damaged", ".hint"),
+    "compare": ("/compare?run=ill&run=nets/sound", "#plot-compare .trace"),
+    "what if": ("/what-if", "#what-if-answer .after"),
+    "what if, with errors": ("/what-if?lr=abc&new.batch_size=-1", "input[aria-invalid=true]"),
+    "no such page": ("/nowhere", ".hint"),
+}
+
+ALIKE = ("unreadable run", "what if")  # made of what other pages have: looked at in `make test-all` only
+
+
+def _problems(page) -> list[str]:
+    """Each grave violation with the elements it was found on."""
+    found = page.evaluate(f"""async () => {{
+        const {{ violations, passes }} = await axe.run(document, {{ resultTypes: ["violations"] }});
+        if (!passes.length) return ["axe looked at nothing"];
+        return violations.filter(({{ impact }}) => {GRAVE}.includes(impact)).flatMap(({{ id, nodes }}) =>
+            nodes.map((node) => `${{id}}: ${{node.html.slice(0, 160)}} (${{node.failureSummary.split("\\n")[1]}})`));
+    }}""")
+    assert isinstance(found, list)
+    return found
+
+
+def _light_and_dark(page) -> dict[str, list[str]]:
+    page.evaluate(AXE)
+    found = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.locator(f":root[data-mantine-color-scheme={scheme}]").wait_for()
+        page.wait_for_timeout(400)  # plots are drawn anew in the other colours
+        found[scheme] = _problems(page)
+    return found
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in ALIKE else []) for n in PAGES])
+def test_nothing_grave_stands_in_the_way(visit, address, name):
+    path, there = PAGES[name]
+    page = visit().page
+    page.goto(f"{address}{path}")
+    page.locator(there).first.wait_for()
+    assert _light_and_dark(page) == {"light": [], "dark": []}
+
+
+def test_nothing_grave_stands_in_the_way_of_a_first_visit_or_a_telephone(visit, start, address, tmp_path):
+    page = visit(width=390).page
+    page.goto(start(tmp_path))
+    page.get_by_text("import diagnose").wait_for()
+    assert _light_and_dark(page) == {"light": [], "dark": []}
+    page.goto(f"{address}/compare?run=ill&run=nets/sound")
+    page.locator("#compare-settings table").wait_for()
+    assert _light_and_dark(page) == {"light": [], "dark": []}
+
+
+def test_whoever_walks_by_keys_sees_where_he_is(visit, address):
+    page = visit(scheme="dark").page
+    page.goto(f"{address}/compare?run=ill&run=nets/sound")
+    page.locator(".pair-told").wait_for()
+    outlines = {}
+    for _ in range(11):
+        page.keyboard.press("Tab")
+        here, style, width = page.evaluate(
+            "(({outlineStyle, outlineWidth}, e) => [e.id || e.textContent, outlineStyle, outlineWidth])"
+            "(getComputedStyle(document.activeElement), document.activeElement)"
+        )
+        outlines[here] = f"{style} {width}"
+    assert {"What if", "compare-signal", "PNG"} <= set(outlines)
+    assert set(outlines.values()) == {"solid 2px"}, outlines
+
+
+def test_the_check_sees_what_is_grave(visit, address):
+    page = visit().page
+    page.goto(f"{address}/nowhere")
+    page.locator(".hint").wait_for()
+    page.evaluate(AXE)
+    page.evaluate("document.querySelector('.hint-title').style.color = '#eee'")
+    page.evaluate("document.querySelector('.brand img').removeAttribute('alt')")
+    assert {told.partition(":")[0] for told in _problems(page)} == {"color-contrast", "image-alt"}

@@ -1,0 +1,91 @@
+"""A server that goes away and comes back under an open page, and two browsers on one server."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from diagnose.dashboard.server import in_thread, make_app
+
+
+class Restarted:
+    """One port, on which a server is started and ended as a test needs it."""
+
+    def __init__(self, root):
+        self.root, self.port, self._stop = root, 0, None
+
+    def start(self, token: str | None = None) -> str:
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        self._stop = in_thread(make_app(self.root, token), listener)
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        if self._stop is not None:
+            self._stop()
+        self._stop = None
+
+
+@pytest.fixture
+def server(tmp_path, write_run):
+    write_run(tmp_path, "first", steps=200)
+    one = Restarted(tmp_path)
+    yield one
+    one.stop()
+
+
+def test_a_lost_connection_is_told_and_the_page_goes_on_by_itself(server, visit, write_run):
+    page = visit().page
+    page.goto(server.start())
+    page.get_by_role("link", name="first", exact=True).wait_for()
+    banner = page.get_by_role("status").and_(page.locator("#connection"))
+    assert banner.get_attribute("aria-live") == "polite"
+    assert banner.inner_text() == ""
+    server.stop()
+    banner.filter(has_text="Connection lost, trying again").wait_for()
+    assert banner.bounding_box()["height"] > 30
+    write_run(server.root, "second", steps=200)
+    server.start()
+    banner.filter(has_text="Connected again").wait_for()
+    page.get_by_role("link", name="second", exact=True).wait_for()
+    server.stop()
+    page.get_by_role("link", name="What if").click()
+    banner.filter(has_text="Connection lost").wait_for()
+    server.start()
+    page.get_by_role("heading", name="What if").wait_for()  # asked for meanwhile, and there without asking again
+
+
+def test_the_same_token_lets_the_page_go_on_and_another_is_told(server, visit):
+    page = visit(stranger=True).page
+    page.goto(f"{server.start('the-same-token-twice')}/?token=the-same-token-twice")
+    page.get_by_role("link", name="first", exact=True).wait_for()
+    server.stop()
+    page.get_by_text("Connection lost").wait_for()
+    server.start("the-same-token-twice")
+    page.get_by_text("Connected again").wait_for()
+    server.stop()
+    address = server.start("quite-another-token")
+    told = page.get_by_text("started again with another token")
+    told.wait_for()
+    other_tab = page.context.new_page()
+    other_tab.goto(f"{address}/?token=quite-another-token")
+    told.wait_for(state="hidden")
+
+
+@pytest.mark.slow
+def test_two_browsers_see_the_same_runs_each_in_its_own_way(server, visit, write_run):
+    address = server.start()
+    one, other = visit().page, visit(scheme="dark").page
+    for page in (one, other):
+        page.goto(address)
+        page.get_by_role("link", name="first", exact=True).wait_for()
+    one.get_by_label("Filter runs").fill("no such run")
+    one.get_by_role("link", name="first", exact=True).wait_for(state="detached")
+    write_run(server.root, "second", steps=200)
+    other.get_by_role("link", name="second", exact=True).wait_for()
+    assert other.get_by_role("link", name="first", exact=True).is_visible()
+    one.get_by_label("Filter runs").fill("")
+    one.get_by_role("link", name="second", exact=True).wait_for()
+    assert one.evaluate("document.documentElement.dataset.mantineColorScheme") == "light"
+    assert other.evaluate("document.documentElement.dataset.mantineColorScheme") == "dark"
