@@ -9,7 +9,8 @@ How it is told       The height of each value above the running median, in units
                      the law is not to be had: leaps of eight deviations count too where four or more of them
                      keep equal distances, as chance does not. Three or more are a `warning`, fewer an `info`
                      in a run that learns and a `warning` in one that ends no lower than it began.
-                     Leaps that follow a rise of the learning rate are the schedule's.
+                     Leaps that follow a rise of the learning rate are the schedule's; where needles of that
+                     height point downwards a quarter as often, they are the log's (means that begin anew).
 Why it matters       Each spike costs the steps of its recovery, and the next may not recover.
 Mistaken for         `divergence` does not come back; `oscillation` is above its own best most of the
                      time; a `late_instability` stays from its onset on.
@@ -44,6 +45,7 @@ LONGEST = 0.05  # of the run: what lasts longer is a level, not a spike
 BACK = 0.25  # of the height, that may be left of it after the last high value
 GAP = 0.01  # of the run: leaps closer than this are one
 SEVERAL = 3
+BELOW = 4  # times as many needles upwards as downwards: what a training does to its loss, no log has mirrored
 BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
 MISSING = 1.5  # distances at the most, for each that is seen
 REGULAR = 0.1  # coefficient of variation of the distances: spikes as regular as that come from the order of the data
@@ -73,10 +75,16 @@ def find(run: Run) -> Iterator[Finding]:
     lower = _of_training(run, sound, _spikes(tall & (above > LEAST_HEIGHT * noise), above, sound.values))
     if len(lower) > max(SEVERAL, len(spikes)) and _regular(sound.steps[[spike.top for spike in lower]]):
         spikes, limit = lower, LEAST_HEIGHT
-    if spikes:
+    if spikes and not _as_often_below(sound, above, gained, limit * noise, len(spikes)):
         found = _finding(sound, base, spikes, limit * noise)
         ill = len(spikes) >= SEVERAL or fall(run) < NOISE_FACTOR
         yield replace(found, severity=Severity.WARNING) if ill else found
+
+
+def _as_often_below(sound: Series, above: Values, gained: float, least: Values, spikes: int) -> bool:
+    """Whether needles of that height point downwards too, as where a running mean begins anew with every epoch."""
+    deep = (-above > SHARE_OF_FALL * gained) & (-above > least)
+    return BELOW * len(list(_spikes(deep, -above, -sound.values))) >= spikes
 
 
 def _of_training(run: Run, sound: Series, spikes: Iterator[_Spike]) -> list[_Spike]:

@@ -15,7 +15,8 @@ How it is told       Three ways, 1. and 2. where the loss does not diverge:
                      learning rate.
                      3. The loss of a step goes with that of the same step one epoch later (rank correlation
                      of half or more, and five standard errors), over a range of a tenth of the fall.
-                     All are a `warning`.
+                     All are a `warning`; regular teeth that rise at once and fall for the rest of their
+                     period are an `info` where no rate was logged: warm restarts look like that.
 Why it matters       The steps are spent on climbing out of valleys and falling into the next.
 Mistaken for         `loss_spikes` are needles on a level curve; `divergence` and `late_instability` end
                      above what was reached; a noisy small batch at a fitting rate has no swings that last,
@@ -54,6 +55,7 @@ MIN_SPAN = 0.2  # of the run, from the first swing to the last
 NEEDLE = 0.6  # of a swing's points in its lowest quarter (a sine has a third): needles are `loss_spikes`
 MIDDLE = 0.7  # of a swing's points in the middle half of its height (a sine has a third, a triangle a half)
 REGULAR = 0.1  # coefficient of variation of the periods
+AT_ONCE = 0.3  # of a period, from its lowest point to its highest
 TAIL = 0.95  # quantile of the differences that noise is also judged by
 TAIL_NORMAL = 1.96 * 2**0.5  # that quantile of |difference|, for normal noise of deviation 1
 JUMP = 0.05  # of the fall, the mean jump: for normal noise a deviation of 0.044, a range (±2 of them) of a sixth
@@ -138,14 +140,16 @@ def _found(run: Run, curve: curves.Curve, least: float, fall: float) -> Finding 
     period = float(np.median(np.diff(steps[[high for _, high in own]])))
     spread = float(np.std(np.diff(steps[[high for _, high in own]])))
     height = float(np.median(heights))
+    restarts = lr is None and spread < REGULAR * period and _are_sawteeth(own)
     return Finding(
         id="oscillation",
-        severity=Severity.WARNING,
+        severity=Severity.INFO if restarts else Severity.WARNING,
         confidence=0.5 + 0.45 * curves.sigmoid(2 * (height / least - 1.5) + (len(own) - 2 * SWINGS) / SWINGS),
         window=(int(steps[first]), int(steps[last])),
         summary=(
             f"The training loss swings up and down {len(own)} times, by {height:.3g} each time"
             + (f", {height / fall:.0%} of all that the run has gained." if fall > 0 else ".")
+            + (" Such teeth are those of a schedule with warm restarts: log the rate to be sure." if restarts else "")
         ),
         evidence={
             "swings": len(own),
@@ -202,6 +206,12 @@ def _are_outliers(values: Values, swings: list[tuple[int, int]]) -> bool:
         for (low, high), (then, _) in pairwise(swings)
     ]
     return bool(shares) and float(np.median(shares)) > MIDDLE
+
+
+def _are_sawteeth(swings: list[tuple[int, int]]) -> bool:
+    """Whether each swing rises at once and falls over the rest of its period, as under warm restarts."""
+    shares = [(high - low) / (then - low) for (low, high), (then, _) in pairwise(swings)]
+    return max(shares, default=1.0) < AT_ONCE
 
 
 def _by_the_epoch(run: Run, loss: Series, fall: float) -> Finding | None:

@@ -26,10 +26,10 @@ from diagnose.findings import Finding, Severity
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
-RISE_OF_BEST = 0.05  # times the best validation loss: less is nobody's concern
+RISE_OF_BEST = 0.05  # times the best validation loss, or the training loss's fall: less is nobody's concern
 RISE_OF_FALL = 0.02  # times the validation loss's own fall
 NOISE_FACTOR = 3.0  # standard deviations of the validation curve's own noise
-LEARNED = 0.9  # of the first training loss: a run above this has not learned yet
+LEARNED, IN_NOISE = 0.1, 30.0  # of the first training loss, and of its noise: less of a fall is no learning yet
 LOST_FALL = 0.5  # of the validation loss's fall: beyond it no gain in accuracy makes up for the overconfidence
 BETTER_METRIC = 0.01  # of accuracy gained since the loss was best: the metric and the loss disagree
 
@@ -46,7 +46,8 @@ def find(run: Run) -> Iterator[Finding]:
     last = min(curve.last_level, since_best.last_level)  # a fall that goes on to the end is no rise
     best, first = float(curve.values[best_at]), float(validation.finite.values[0])
     rise = last - best
-    needed = max(RISE_OF_BEST * abs(best), RISE_OF_FALL * (first - best), NOISE_FACTOR * curves.noise(raw.values))
+    scale = min(abs(best), max(curves.start_level(train) - curves.reduced(train).last_level, 0.0))
+    needed = max(RISE_OF_BEST * scale, RISE_OF_FALL * (first - best), NOISE_FACTOR * curves.noise(raw.values))
     if rise <= needed:
         return
     best_step, last_step = int(curve.steps[best_at]), int(curve.steps[-1])
@@ -55,7 +56,8 @@ def find(run: Run) -> Iterator[Finding]:
         return
     # Best at the first evaluation: what was learned before it, only the training loss shows.
     learned_by = train_last if best < first else train_at_best
-    if learned_by > LEARNED * float(train.finite.values[0]):
+    begun = float(train.finite.values[0])
+    if begun - learned_by < min(LEARNED * abs(begun), IN_NOISE * curves.step_noise(train.finite.values)):
         return  # nothing was learned, so nothing was learned too well
     metric_holds = rise < LOST_FALL * (first - best) and _accuracy_improved_since(run, best_step)
     yield Finding(

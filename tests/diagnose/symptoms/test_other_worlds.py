@@ -100,3 +100,32 @@ def test_how_far_a_loss_is_from_chance_is_not_said_where_it_is_no_plain_cross_en
 def test_a_drift_at_the_floor_is_no_instability(bump):
     loss = 2.3 * np.exp(-STEPS / 100) + 0.01 + np.where(STEPS > 1600, bump, 0)
     assert "late_instability" not in alarms(run_of(loss))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_mean_that_begins_anew_with_every_epoch_leaps_by_itself(seed):
+    noisy = 2.0 * np.exp(-np.arange(6000) / 600) + 0.3 + 0.25 * np.random.default_rng(seed).normal(size=6000)
+    epochs = [noisy[at : at + 300] for at in range(0, 6000, 300)]
+    means = np.concatenate([np.cumsum(epoch) / np.arange(1, 301) for epoch in epochs])
+    assert "loss_spikes" not in alarms(run_of(means))
+
+
+def test_regular_teeth_are_taken_for_warm_restarts_where_no_rate_was_logged_and_for_an_oscillation_where_it_was_level():
+    t = np.arange(6000)
+    teeth = 0.08 * (1 + np.cos(np.pi * (t % 1000) / 1000)) * (1 - np.exp(-(t % 1000) / 20))
+    loss = 0.3 + 2 * np.exp(-t / 600) + teeth + 0.02 * np.random.default_rng(0).normal(size=6000)
+    unlogged = run_of(loss)
+    assert alarms(unlogged) == []
+    assert any("warm restarts" in finding.summary for finding in symptoms.find(unlogged))
+    level = Series(np.arange(1, 6001), np.full(6000, 0.1), np.zeros(6000))
+    assert "oscillation" in alarms(Run("r", scalars={**unlogged.scalars, "lr/group0": level}))
+
+
+@pytest.mark.parametrize("zero", [-50.0, 0.0, 50.0])
+def test_where_a_loss_has_its_zero_is_nothing_to_overfitting(zero):
+    t = np.arange(40)
+    validation = 0.6 + 1.7 * np.exp(-t / 4) + 0.4 * np.maximum(t - 15, 0) / 25
+    validation += 0.005 * np.random.default_rng(0).normal(size=40)
+    held_out = Series(50 * (t + 1), validation + zero, np.zeros(40))
+    run = run_of(SOUND + zero)
+    assert alarms(Run("r", scalars={**run.scalars, "loss/validation": held_out})) == ["overfitting"]
