@@ -72,7 +72,7 @@ class Patient:
             "dropout": recipe.dropout or None,
             "scheduler": recipe.schedule, "precision": recipe.precision, "loss_scaling": None,
             "normalization": next(name for name, own in NORMALIZATIONS.items() if own == recipe.normalization),
-            "initialization": None, "inputs": None, "label_smoothing": None,
+            "initialization": None, "inputs": None,
         }  # fmt: skip
 
     def trainer(self, into: Path) -> Callable[[dict[str, Any]], Path]:

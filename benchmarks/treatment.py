@@ -6,7 +6,8 @@ reaches 95 % of the sound twin's validation metric (accuracy, or explained varia
 dividing the rate by 10 (up to three times, until healthy), and a random search of as many trials, whose best by
 validation counts. What lies in data or code counts as cured where the cause named first is the true one; the others
 cannot cure it.
-Results go line by line to DIRECTORY/treatment.jsonl, and what stands there is not done again.
+Results go line by line to DIRECTORY/treatment.jsonl, and what stands there is not done again; take another directory
+after a change of the code.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -46,7 +48,9 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     log = options.output / "treatment.jsonl"
     known = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {(one["kind"], one["task"], one["seed"]) for one in known}
+    ways = WAYS[:2] if options.doctor_only else WAYS
+    done = {(one["kind"], one["task"], one["seed"]) for one in known if _is_complete(one, ways)}
+    known = [one for one in known if (one["kind"], one["task"], one["seed"]) in done]
     patients = [Patient(kind, task, seed) for seed in options.seeds for kind in options.only for task in KINDS[kind].on]
     todo = [p for p in patients if (p.kind, p.task, p.seed) not in done]
     work = _doctor if options.doctor_only else _all_ways
@@ -60,10 +64,16 @@ def main() -> None:
                 flush=True,
             )
     wanted = {(p.kind, p.task, p.seed) for p in patients}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     results = [one for one in known if (one["kind"], one["task"], one["seed"]) in wanted]
     text = "\n\n".join([in_all(results), by_kind(results)])
     print(f"{tables.machine()}\n\n{text}")
-    tables.write(options.output, "treatment", text, {"results": results})
+    tables.write(options.output, "treatment", text, {"commit": commit.strip(), "results": results})
+
+
+def _is_complete(one: dict[str, Any], ways: tuple[str, ...]) -> bool:
+    """Whether each of the ways was tried, as far as there is anything to try."""
+    return not one["ill"] or one["kind"] in IN_DATA_OR_CODE or set(ways) <= set(one["cured"])
 
 
 def _all_ways(patient: Patient) -> dict[str, Any]:
@@ -154,7 +164,7 @@ def in_all(results: list[dict[str, Any]]) -> str:
     named = [one for one in ill if KINDS[one["kind"]].cause]
     rows = [[f"cured by {way}, of {len(ill)} ill trainings", _share(ill, way)] for way in WAYS]
     rows += [[f"cured by {way}, of {len(settings)} with a wrong setting", _share(settings, way)] for way in WAYS]
-    rows += [["true cause named first", percent(sum(one["named"] for one in named) / len(named))]]
+    rows += [["true cause named first", percent(sum(one["named"] for one in named) / len(named)) if named else "–"]]
     rows += [
         ["trainings a treatment took, mean", f"{sum(o['trainings'] for o in settings) / max(len(settings), 1):.2f}"]
     ]
@@ -172,7 +182,7 @@ def by_kind(results: list[dict[str, Any]]) -> str:
 
 def _rows(kinds: dict[str, list[dict[str, Any]]]) -> Iterator[list[object]]:
     for kind, ill in sorted(kinds.items()):
-        ways = [_count(ill, way) if kind not in IN_DATA_OR_CODE or way == "doctor" else "–" for way in WAYS]
+        ways = [_count(ill, way) if _tried(ill, way) else "–" for way in WAYS]
         yield [kind, len(ill), *ways, sum(one["named"] for one in ill)]
 
 
@@ -180,8 +190,13 @@ def _count(ill: list[dict[str, Any]], way: str) -> int:
     return sum(bool(one["cured"].get(way)) for one in ill)
 
 
+def _tried(ill: list[dict[str, Any]], way: str) -> bool:
+    """Whether the way was tried on any of them; what lies in data or code nobody but the doctor is asked about."""
+    return way == "doctor" or any(way in one["cured"] and one["kind"] not in IN_DATA_OR_CODE for one in ill)
+
+
 def _share(ill: list[dict[str, Any]], way: str) -> str:
-    return percent(_count(ill, way) / len(ill)) if ill else "–"
+    return percent(_count(ill, way) / len(ill)) if _tried(ill, way) else "–"
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def first_number(setup: Setup, names: Iterable[str]) -> float | None:
 
 
 def batch_size(setup: Setup) -> float | None:
-    """Samples of one forward pass: `batch_size` of the config."""
+    """Samples of one forward pass on one rank: `batch_size` of the config."""
     size = setup.config_number("batch_size")
     return size if size is not None and size > 0 else None
 
@@ -44,10 +44,16 @@ def accumulation(setup: Setup) -> float:
     return max(first_number(setup, ACCUMULATION) or 1.0, 1.0)
 
 
+def ranks(setup: Setup) -> float:
+    """Processes whose gradients are averaged at a step, 1 where the log tells of none."""
+    told = setup.environment.get("data_parallel_ranks")
+    return float(told) if isinstance(told, int | float) and told >= 1 else 1.0
+
+
 def effective_batch_size(setup: Setup) -> float | None:
-    """Samples of one optimizer step: B_eff = B_micro × N_accum. Source: K10 (interdependencies §9)."""
+    """Samples of one optimizer step: B_eff = B_micro × N_accum × ranks. Source: K10 (interdependencies §9)."""
     size = batch_size(setup)
-    return None if size is None else size * accumulation(setup)
+    return None if size is None else size * accumulation(setup) * ranks(setup)
 
 
 def steps_per_epoch(setup: Setup) -> float | None:

@@ -32,11 +32,12 @@ def setup_of(
     criterion: object = None,
     noise_source: str = "",
     autocast: torch.dtype | None = None,
+    ranks: int = 1,
 ) -> Setup:
     """Everything that is fixed before the first step, as plain values.
 
     `noise_source` tells what the gradient noise scale is estimated from, and `autocast` the type that mixed
-    precision computes in, once that is known.
+    precision computes in, once that is known; `ranks` counts the processes whose gradients are averaged at a step.
     """
     leaves = Counter(plain_type(m).__name__ for m in layers.model.modules() if not any(m.children()))
     return Setup(
@@ -44,6 +45,7 @@ def setup_of(
         environment={
             **environment(device_of(layers.model)),
             "grad_scaler": type(scaler).__name__ if _scales(scaler) else None,
+            **({"data_parallel_ranks": ranks} if ranks > 1 else {}),
             **({"autocast": str(autocast)} if autocast is not None else {}),
             **({"noise_scale_from": noise_source} if noise_source else {}),
         },

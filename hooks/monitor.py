@@ -29,6 +29,7 @@ from diagnose.hooks.layers import LayerTable, replicas, unwrapped
 from diagnose.hooks.loader_indices import LoaderTap
 from diagnose.hooks.probes.clipping import ClippingTap
 from diagnose.hooks.scripting import ScriptingTap
+from diagnose.hooks.sharding import replicas_sharded
 from diagnose.hooks.stream import Stream
 from diagnose.hooks.termination import flush_on_sigterm, forget
 from diagnose.hooks.watch import Watch
@@ -132,6 +133,7 @@ class Monitor:
         self._loaders = LoaderTap() if keep_batch else None
         self._keeper = BatchKeeper(run_dir, self._loaders.latest) if self._loaders is not None else None
         _, scaler, config, _ = described_by
+        self._ranks = max(replicas(model), replicas_sharded(self._layers.model))
         batch_size = config.get("batch_size")
         self._course = Course(
             model,
@@ -267,7 +269,7 @@ class Monitor:
         course = self._course
         setup = setup_of(
             self._layers, course.optimizers, scheduler, scaler, config,
-            criterion=criterion, noise_source=course.noise_source, autocast=course.autocast,
+            criterion=criterion, noise_source=course.noise_source, autocast=course.autocast, ranks=self._ranks,
         )  # fmt: skip
         self._watch.learn(setup)
         self._stream.describe(setup_text.as_json(setup))

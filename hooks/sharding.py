@@ -21,6 +21,7 @@ from diagnose.hooks.norms import norms_of
 
 logger = logging.getLogger("diagnose")
 
+OTHER_SPLITS = ("tp", "cp", "pp", "ep", "sp")  # tensor, context, pipeline, expert and sequence parallelism
 _attached: Counter[str] = Counter()  # how often a model of the same shards was attached in this process
 
 
@@ -50,6 +51,23 @@ def plain_type(module: nn.Module) -> type:
     """The class as it was written: `fully_shard` gives a Linear the class FSDPLinear(FSDPModule, Linear)."""
     line = type(module).__mro__
     return line[2] if line[1].__name__ == "FSDPModule" else line[0]
+
+
+def replicas_sharded(model: nn.Module) -> int:
+    """The number of ranks whose gradients `fully_shard` averages; 1 for any other model.
+
+    Dimensions of a mesh by which other things than the batch are split are left out, where they bear their usual name.
+    """
+    if not any(type(module).__mro__[1].__name__ == "FSDPModule" for module in model.modules()):
+        return 1
+    meshes = [p.device_mesh for p in model.parameters() if is_sharded(p)]  # type: ignore[attr-defined]
+    return max((_data_parallel(mesh) for mesh in meshes), default=1)
+
+
+def _data_parallel(mesh: Any) -> int:
+    names = mesh.mesh_dim_names or [""] * mesh.ndim
+    sizes = [mesh.size(dimension) for dimension, name in enumerate(names) if name not in OTHER_SPLITS]
+    return int(torch.Size(sizes).numel())
 
 
 def shards_of(parameters: Sequence[nn.Parameter]) -> Shards | None:

@@ -29,13 +29,15 @@ class Settings:
     """Settings by our names, and facts about data and model; what nobody told is absent.
 
     `values` holds numbers and words; `dataset_size` is in samples, `length` the optimizer steps of the run that
-    these settings gave, `parameters` the model's. `unsteady` tells that such a run did not stay stable.
+    these settings gave, `parameters` the model's, `ranks` the processes that share a step. `unsteady` tells that such
+    a run did not stay stable.
     """
 
     values: Mapping[str, Setting] = field(default_factory=dict)
     dataset_size: float | None = None
     length: int | None = None
     parameters: float | None = None
+    ranks: float = 1.0
     unsteady: bool = False
 
     def number(self, name: str) -> float | None:
@@ -54,9 +56,9 @@ class Settings:
 
     @property
     def batch(self) -> float | None:
-        """Samples of one optimizer step, B_eff = B_micro × N_accum (K10)."""
+        """Samples of one optimizer step, B_eff = B_micro × N_accum × ranks (K10)."""
         size = self.number("batch_size")
-        return size * max(self.number("accumulation_steps") or 1.0, 1.0) if size and size > 0 else None
+        return size * max(self.number("accumulation_steps") or 1.0, 1.0) * self.ranks if size and size > 0 else None
 
     @property
     def steps_per_epoch(self) -> float | None:
@@ -128,6 +130,7 @@ def settings_of(run: Run) -> Settings:
         values={**told.values, **{name: value for name, value in seen.items() if value is not None}},
         length=run.length or None,
         parameters=setup.model_number("parameters"),
+        ranks=facts.ranks(setup),
     )
 
 

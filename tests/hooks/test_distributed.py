@@ -47,6 +47,7 @@ def test_under_ddp_rank_0_alone_writes_the_norm_of_the_averaged_gradient(tmp_pat
     assert len(list(tmp_path.glob("*tfevents*"))) == 1
     run = diagnose.load(tmp_path)
     assert run.layer_names == ("0", "2")
+    assert run.setup.environment["data_parallel_ranks"] == 2
     assert run.scalars["loss/train"].steps.tolist() == list(range(1, STEPS + 1))
     assert np.allclose(run.scalars["grad_norm"].values, np.load(tmp_path / "norms0.npy"), rtol=1e-5)
     assert not [name for name in run.scalars if "rank" in name]
@@ -65,6 +66,7 @@ def test_a_rank_whose_loss_breaks_first_is_named_in_the_log(tmp_path, on_ranks):
     assert ours.steps.tolist() == list(range(1, STEPS + 1))
     assert run.scalars["diagnose/closed"].steps.tolist() == [STEPS]
     assert run.layer_names == ("0", "2")
+    assert run.setup.environment["data_parallel_ranks"] == 2
     assert not run.notes
     assert not math.isnan(run.scalars["grad_norm"].values[0])
     (finding,) = [f for f in diagnose.examine(run).findings if f.id == "nan_loss"]

@@ -123,6 +123,7 @@ def test_a_sharded_model_has_the_norms_of_the_whole_one(tmp_path, on_ranks, dims
     assert np.isfinite(run.layer_signals["layers/activation_variance"].values).all()
     assert [layer.type for layer in run.setup.layers] == ["Linear"] * 4
     assert run.setup.layers[0].init["fan_in"] == 8
+    assert run.setup.environment["data_parallel_ranks"] == np.prod(dims)
     assert run.setup.model["parameters"] == sum(p.numel() for p in model_of().parameters())
 
 
