@@ -129,3 +129,14 @@ def test_where_a_loss_has_its_zero_is_nothing_to_overfitting(zero):
     held_out = Series(50 * (t + 1), validation + zero, np.zeros(40))
     run = run_of(SOUND + zero)
     assert alarms(Run("r", scalars={**run.scalars, "loss/validation": held_out})) == ["overfitting"]
+
+
+def test_a_validation_loss_alone_tells_of_overfitting_and_that_it_could_be_something_else():
+    t = np.arange(40)
+    noise = 0.005 * np.random.default_rng(0).normal(size=40)
+    rising = 0.6 + 1.7 * np.exp(-t / 4) + 0.6 * np.maximum(t - 15, 0) / 25 + noise
+    (finding,) = symptoms.find(Run("r", scalars={"loss/validation": Series(50 * (t + 1), rising, np.zeros(40))}))
+    assert (finding.id, finding.confidence) == ("overfitting", pytest.approx(0.6, abs=0.1))
+    assert "no training loss" in finding.summary and 700 <= finding.window[0] <= 1000
+    level = Series(50 * (t + 1), 0.6 + 1.7 * np.exp(-t / 4) + noise, np.zeros(40))
+    assert alarms(Run("r", scalars={"loss/validation": level})) == []
