@@ -99,11 +99,6 @@ def clip_for_batch(max_norm: float, ratio: float) -> float:
     return max_norm / sqrt(max(ratio, 1.0))
 
 
-def ema_window(decay: float) -> float:
-    """Steps that an average of weights θ̄ = βθ̄ + (1 − β)θ looks back on: 1 / (1 − β) (K34, stability-scaling §5)."""
-    return 1 / (1 - decay)
-
-
 def power_of_two_below(size: float) -> float:
     """The largest power of two that is at most `size`, 1 at least."""
     return float(2 ** max(int(size).bit_length() - 1, 0))

@@ -1,0 +1,55 @@
+"""The figures of the experiments, in the reports' colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from diagnose.reports.figures import PALETTE, themed
+from diagnose.reports.numbers import shown
+
+if TYPE_CHECKING:
+    from diagnose.hooks.experiments.range_curve import LearningRateRange
+
+
+def range_figure(found: LearningRateRange) -> go.Figure:
+    """The loss over the rate, raw and smoothed; a second pass beside the first."""
+    figure = go.Figure()
+    passes = [("loss", found, "train"), *([("closer look", found.closer, "third")] if found.closer else [])]
+    for name, one, colour in passes:
+        raw = {"mode": "markers", "marker": {"color": PALETTE[colour], "size": 4, "opacity": 0.35}, "showlegend": False}
+        figure.add_trace(go.Scatter(x=one.rates, y=one.losses, name=name, hoverinfo="skip", **raw))
+        line = {"mode": "lines", "line": {"color": PALETTE[colour], "width": 2}}
+        hover = "rate %{x:.3g}<br>loss %{y:.3g}"
+        figure.add_trace(go.Scatter(x=one.rates, y=one.smoothed, name=f"{name}, smoothed", hovertemplate=hover, **line))
+    _mark(figure, found.suggestion, "steepest fall", "ill")
+    _mark(figure, found.careful, "lowest ÷ 10", "quiet")
+    everything = [one.smoothed for _, one, _ in passes]
+    low, high = min(values.min() for values in everything), max(values[:10].max() for values in everything)
+    room = 0.15 * (high - low) or 1.0
+    figure.update_layout(
+        xaxis={"type": "log", "title": {"text": "learning rate"}, "exponentformat": "power", "dtick": 1},
+        yaxis={"title": {"text": "loss"}, "range": [low - room, high + 3 * room]},
+    )
+    figure = themed(figure, dark=False)
+    figure.update_layout(margin={"t": 48})
+    return figure
+
+
+def _mark(figure: go.Figure, rate: float | None, label: str, colour: str) -> None:
+    if rate is None:
+        return
+    figure.add_vline(x=rate, line={"color": PALETTE[colour], "width": 1, "dash": "dot"})
+    low = label.startswith("lowest")
+    figure.add_annotation(
+        x=_log10(rate), y=1, yref="paper", yanchor="bottom", yshift=2 if low else 18, showarrow=False,
+        text=f"{label}: {shown(rate)}", font={"color": PALETTE[colour], "size": 12},
+    )  # fmt: skip
+
+
+def _log10(rate: float) -> float:
+    """Where an annotation stands on a logarithmic axis."""
+    from math import log10
+
+    return log10(rate)
