@@ -40,6 +40,7 @@ __all__ = [
     "find_runs",
     "load",
     "lr_range_test",
+    "temperature_scaling",
     "treat",
     "what_if",
 ]
@@ -47,6 +48,7 @@ __all__ = [
 if TYPE_CHECKING:
     from diagnose.hooks.cadence import Cadence
     from diagnose.hooks.demo import train_demo_runs as train_demo_runs
+    from diagnose.hooks.experiments.calibration import temperature_scaling
     from diagnose.hooks.experiments.range_test import lr_range_test
     from diagnose.hooks.monitor import Monitor, attach
 else:
@@ -56,6 +58,7 @@ else:
         "attach": "diagnose.hooks.monitor",
         "Monitor": "diagnose.hooks.monitor",
         "Cadence": "diagnose.hooks.cadence",
+        "temperature_scaling": "diagnose.hooks.experiments.calibration",
         "lr_range_test": "diagnose.hooks.experiments.range_test",
         "train_demo_runs": "diagnose.hooks.demo",  # for the command `diagnose demo`
     }

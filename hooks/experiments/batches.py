@@ -31,11 +31,15 @@ class Supply:
         """Batches without end, as long as there are any."""
         while True:
             before = self.taken
-            for batch in self._loader:
-                self.taken += 1
-                yield on_device(batch, self._device)
+            yield from self.once()
             if self._once or self.taken == before:
                 return
+
+    def once(self) -> Iterator[Any]:
+        """Each batch of one pass."""
+        for batch in self._loader:
+            self.taken += 1
+            yield on_device(batch, self._device)
 
     @property
     def notes(self) -> tuple[str, ...]:

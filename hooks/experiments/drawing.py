@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from diagnose.reports.figures import PALETTE, themed
 from diagnose.reports.numbers import shown
 
 if TYPE_CHECKING:
+    from diagnose.hooks.experiments.calibration import Calibration
     from diagnose.hooks.experiments.range_curve import LearningRateRange
 
 
@@ -34,6 +37,30 @@ def range_figure(found: LearningRateRange) -> go.Figure:
     )
     figure = themed(figure, dark=False)
     figure.update_layout(margin={"t": 48})
+    return figure
+
+
+def reliability_figure(found: Calibration) -> go.Figure:
+    """Accuracy over confidence before and after, and how many samples each confidence has."""
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.06)
+    line = {"color": PALETTE["quiet"], "dash": "dot", "width": 1}
+    figure.add_trace(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="as sure as right", hoverinfo="skip"))
+    for name, side, colour in (("before", found.before, "ill"), ("after", found.after, "train")):
+        there = side.counts > 0
+        told = f"{name}: ECE {shown(side.ece)}"
+        hover = "sure %{x:.3g}<br>right %{y:.3g}"
+        curve = {"mode": "lines+markers", "line": {"color": PALETTE[colour], "width": 2}, "hovertemplate": hover}
+        figure.add_trace(go.Scatter(x=side.confidence[there], y=side.accuracy[there], name=told, **curve))
+        middles = (np.arange(len(side.counts)) + 0.5) / len(side.counts)
+        bars = {"marker": {"color": PALETTE[colour]}, "opacity": 0.6, "showlegend": False}
+        share = side.counts / side.counts.sum()
+        figure.add_trace(go.Bar(x=middles, y=share, name=name, hovertemplate="%{y:.1%}", **bars), row=2, col=1)
+    figure.update_xaxes(range=[0, 1])
+    figure.update_yaxes(title={"text": "accuracy"}, range=[0, 1], row=1, col=1)
+    figure.update_yaxes(title={"text": "share"}, tickformat=".0%", row=2, col=1)
+    figure.update_xaxes(title={"text": "confidence"}, row=2, col=1)
+    figure = themed(figure, dark=False)
+    figure.update_layout(margin={"t": 16}, barmode="group")
     return figure
 
 

@@ -66,7 +66,7 @@ def workshop(digits):
 
 def everything(model, optimizer=None, loader=None, scaler=None) -> dict[str, object]:
     """All that an experiment may not change, as values that compare bit for bit."""
-    numpy = np.random.get_state()  # noqa: NPY002
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
     state = {
         "weights": {name: (p.data_ptr(), p.detach().numpy().tobytes()) for name, p in model.named_parameters()},
         "buffers": {name: (id(b), b.numpy().tobytes()) for name, b in model.named_buffers()},
@@ -78,7 +78,7 @@ def everything(model, optimizer=None, loader=None, scaler=None) -> dict[str, obj
         "modes": [module.training for module in model.modules()],
         "hooks": [list(module._forward_hooks) for module in model.modules()],
         "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": (numpy[1].tobytes(), numpy[2:]),
+        "numpy": str(numpy["state"]["key"].tobytes()) + str({**numpy, "state": numpy["state"]["pos"]}),
         "python": random.getstate(),
     }
     if optimizer is not None:
