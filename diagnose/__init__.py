@@ -39,6 +39,7 @@ __all__ = [
     "examine",
     "find_runs",
     "load",
+    "loss_landscape",
     "lr_range_test",
     "temperature_scaling",
     "treat",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from diagnose.hooks.cadence import Cadence
     from diagnose.hooks.demo import train_demo_runs as train_demo_runs
     from diagnose.hooks.experiments.calibration import temperature_scaling
+    from diagnose.hooks.experiments.landscape import loss_landscape
     from diagnose.hooks.experiments.range_test import lr_range_test
     from diagnose.hooks.monitor import Monitor, attach
 else:
@@ -59,6 +61,7 @@ else:
         "Monitor": "diagnose.hooks.monitor",
         "Cadence": "diagnose.hooks.cadence",
         "temperature_scaling": "diagnose.hooks.experiments.calibration",
+        "loss_landscape": "diagnose.hooks.experiments.landscape",
         "lr_range_test": "diagnose.hooks.experiments.range_test",
         "train_demo_runs": "diagnose.hooks.demo",  # for the command `diagnose demo`
     }

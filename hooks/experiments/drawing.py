@@ -13,6 +13,7 @@ from diagnose.reports.numbers import shown
 
 if TYPE_CHECKING:
     from diagnose.hooks.experiments.calibration import Calibration
+    from diagnose.hooks.experiments.landscape import LossLandscape
     from diagnose.hooks.experiments.range_curve import LearningRateRange
 
 
@@ -62,6 +63,47 @@ def reliability_figure(found: Calibration) -> go.Figure:
     figure = themed(figure, dark=False)
     figure.update_layout(margin={"t": 16}, barmode="group")
     return figure
+
+
+def landscape_figure(found: LossLandscape) -> go.Figure:
+    """A line with the parabola of its curvature, or a plane as contours of the loss."""
+    named = "updates" if found.direction == "last update" else "along a random direction, in its lengths"
+    if found.across is None:
+        parabola = found.loss + _slope(found) * found.along + 0.5 * found.curvature * found.along**2
+        top = found.losses[np.isfinite(found.losses)].max()
+        drawn = np.where(parabola <= top, parabola, np.nan)
+        quiet = {"color": PALETTE["quiet"], "width": 1, "dash": "dot"}
+        figure = go.Figure(
+            go.Scatter(x=found.along, y=drawn, mode="lines", line=quiet, name="curvature at the weights")
+        )
+        line = {"color": PALETTE["train"], "width": 2}
+        figure.add_trace(go.Scatter(x=found.along, y=found.losses, mode="lines", line=line, name="loss"))
+        figure.update_layout(yaxis={"title": {"text": "loss"}})
+    else:
+        # The rim of a plane lies decades above its middle: equal steps of the loss would show a ring and nothing in it.
+        height = np.log10(np.maximum(found.losses, np.finfo(float).tiny)) if found.losses.min() > 0 else found.losses
+        bar = {
+            "thickness": 12,
+            "outlinewidth": 0,
+            "title": {"text": "log₁₀ loss" if found.losses.min() > 0 else "loss"},
+        }
+        contour = {"colorscale": "Cividis", "colorbar": bar, "ncontours": 20, "line": {"width": 0.5}}
+        figure = go.Figure(go.Contour(x=found.along, y=found.across, z=height, **contour))
+        figure.update_layout(yaxis={"title": {"text": "along another random direction"}})
+    here = {"symbol": "circle", "size": 9, "color": PALETTE["ill"]}
+    at = [found.loss] if found.across is None else [0.0]
+    figure.add_trace(go.Scatter(x=[0.0], y=at, mode="markers", marker=here, name="the weights"))
+    figure.update_layout(xaxis={"title": {"text": named}})
+    figure = themed(figure, dark=False)
+    figure.update_layout(margin={"t": 16})
+    return figure
+
+
+def _slope(found: LossLandscape) -> float:
+    """The loss's slope at the weights, from the two points beside them."""
+    middle = len(found.along) // 2
+    rise: float = found.losses[middle + 1] - found.losses[middle - 1]
+    return rise / float(found.along[middle + 1] - found.along[middle - 1])
 
 
 def _mark(figure: go.Figure, rate: float | None, label: str, colour: str) -> None:

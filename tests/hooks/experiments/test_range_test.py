@@ -255,13 +255,14 @@ def test_a_model_that_cannot_be_copied_is_put_back_all_the_same(digits, everythi
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (nn.Sequential(nn.LazyLinear(10)), "run the model once on a batch"),
-        (nn.Linear(64, 10, device="meta"), "meta"),
-        (torch.jit.script(nn.Linear(64, 10)), "scripted"),
+        (lambda: nn.Sequential(nn.LazyLinear(10)), "run the model once on a batch"),
+        (lambda: nn.Linear(64, 10, device="meta"), "meta"),
+        (lambda: torch.jit.script(nn.Linear(64, 10)), "scripted"),
     ],
     ids=["lazy", "meta", "scripted"],
 )
 def test_a_model_that_cannot_be_put_back_is_refused_with_the_reason(model, reason, digits):
+    model = model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(diagnose.InvalidArgumentError, match=reason):
         diagnose.lr_range_test(model, optimizer, nn.CrossEntropyLoss(), DataLoader(digits, 32))
