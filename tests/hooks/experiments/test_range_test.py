@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import itertools
 import json
 import random
@@ -266,6 +267,8 @@ def test_a_model_that_cannot_be_put_back_is_refused_with_the_reason(model, reaso
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(diagnose.InvalidArgumentError, match=reason):
         diagnose.lr_range_test(model, optimizer, nn.CrossEntropyLoss(), DataLoader(digits, 32))
+    del model, optimizer
+    gc.collect()  # a lazy module holds itself, and other tests look at all tensors there are
 
 
 def test_a_loader_without_a_length_goes_round_and_one_that_is_used_up_says_so(workshop, digits):
