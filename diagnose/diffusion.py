@@ -131,8 +131,8 @@ def remarks(schedule: NoiseSchedule) -> tuple[Remark, ...]:
         signal = float(schedule.signal[-1])
         found.append(Remark(
             "signal_at_the_end",
-            f"The last step still has a signal of {100 * signal:.2g} % (SNR {last:.2g}): sampling begins at noise alone, "
-            "where the model was never trained, and cannot leave the mean brightness that it was shown.",
+            f"The last step still has a signal of {100 * signal:.2g} % (SNR {last:.2g}): sampling begins at noise "
+            "alone, where the model was never trained, and cannot leave the mean brightness that it was shown.",
             "Lin et al. 2024", {"terminal_snr": last, "signal": signal},
         ))  # fmt: skip
     if blind > MOST_BLIND:

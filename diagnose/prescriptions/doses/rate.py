@@ -14,6 +14,7 @@ from diagnose.prescriptions import scaling
 from diagnose.prescriptions.dose import Dose, Found, rounded
 from diagnose.prescriptions.follow.rate import STARTS
 from diagnose.run import Run
+from diagnose.schedule_names import named_schedule
 from diagnose.schedules import LONGEST_WARMUP, ROSE, peak_lr
 from diagnose.setup_rules.learning_rate import usual_range
 from diagnose.signals import GRAD_NORM, LR
@@ -173,4 +174,7 @@ def delay_decay(run: Run, found: Found) -> Dose:
 
 def _scheduler(run: Run) -> Setting:
     named = run.setup.config.get("scheduler") or run.setup.config.get("schedule")
-    return str(named) if named else " → ".join(facts.scheduler_types(run.setup)) or None
+    if named or facts.scheduler_types(run.setup):
+        return str(named) if named else " → ".join(facts.scheduler_types(run.setup))
+    ran = named_schedule(run.scalar(LR))
+    return ran.name if ran is not None else None
