@@ -102,11 +102,14 @@ def test_an_attached_monitor_sees_nothing_of_it(digits, tmp_path):
     assert with_ == without and with_["loss/train"][0] == list(range(1, 7))
 
 
-def test_a_scheduler_does_not_count_its_steps(workshop):
+def test_a_scheduler_does_not_count_its_steps_nor_lead_them_to_the_original(workshop, everything):
+    without = quick(workshop).losses
     scheduler = torch.optim.lr_scheduler.StepLR(workshop.optimizer, 1)
+    before = everything(workshop.model, workshop.optimizer, workshop.loader)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        quick(workshop)
+        assert np.array_equal(quick(workshop).losses, without)
+        assert everything(workshop.model, workshop.optimizer, workshop.loader) == before
         workshop.optimizer.step()
         scheduler.step()
     assert workshop.optimizer.param_groups[0]["lr"] == pytest.approx(0.002)
