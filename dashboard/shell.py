@@ -41,7 +41,7 @@ def build(app: Dash, store: Store) -> None:
         if pathname in {addresses.RUNS, ""}:
             return runs.layout(store)
         if pathname == addresses.RUN:
-            return run.layout(store, addresses.run_name(search))
+            return run.layout(store, addresses.run_name(search), search or "")
         if pathname == addresses.COMPARE:
             return compare.layout(store, addresses.run_names(search))
         if pathname == addresses.WHAT_IF:
