@@ -6,7 +6,7 @@ of as many points, but keeps one of a dip and a spike that share a pixel; a doct
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ HOLE: Final = 20.0  # times the usual distance of two logged steps, and
 HOLE_SHARE: Final = 0.05  # of all steps: nothing was logged in between. A cadence that is stretched is no hole
 SAMPLED: Final = 2_000  # distances that the usual one is taken from
 Places = NDArray[np.intp]
+
+_MINMAX: Final[Any] = MinMaxDownsampler()  # type: ignore[no-untyped-call]
 
 
 def within(series: Series, shown: Window | None) -> Series:
@@ -54,7 +56,7 @@ def reduced(series: Series, most: int) -> Series:
 def _kept(values: NDArray[np.float64], most: int) -> Places:
     if len(values) <= most:
         return np.arange(len(values))
-    extremes = MinMaxDownsampler().downsample(np.ascontiguousarray(values), n_out=max(most // 2 * 2, 4))
+    extremes = _MINMAX.downsample(np.ascontiguousarray(values), n_out=max(most // 2 * 2, 4))
     return np.unique(np.concatenate([[0, len(values) - 1], extremes.astype(np.intp)]))
 
 

@@ -54,14 +54,14 @@ def connect(app: Dash, store: Store) -> None:
         [Output(f"plot-{name}-card", "style") for name in TITLES],
         Output("plots-caption", "children"),
         Output("plots-drawn", "data"),
-        Input("run-refresh", "n_intervals"),
+        Input("run-shown", "data"),
         Input("dark", "data"),
         Input("run-view", "data"),
         State("run-name", "data"),
         State("plots-drawn", "data"),
     )
     def draw(
-        _: int | None,
+        _: dict[str, str] | None,
         dark: bool | None,  # noqa: FBT001  Dash gives what it was connected to, in that order
         told: Mapping[str, str] | None,
         name: str,

@@ -30,6 +30,7 @@ Shape = Literal["constant", "linear", "cosine", "exponential", "step decay", "on
 
 FEW: Final = 5  # logged rates: fewer show no shape
 CLOSE: Final = 0.02  # of the peak: root mean square distance of a schedule that is followed
+SAMPLED: Final = 2_000  # rates: as many show a shape
 MOST_DROPS: Final = 12  # of a step decay
 NOTHING: Final = 1e-3  # of the peak: a decay that ends below ends at about 0
 CYCLE: Final = 0.2  # of the run: a rise that takes longer, and a fall below where it began, are one cycle
@@ -103,6 +104,8 @@ def _shape(plain: Schedule, lr: Series, since: Steps, values: Values) -> Shape:
         and (values[falls + 1] < values[falls] / (ROSE * FELL)).any()
     ):
         return "step decay"
+    every = len(values) // SAMPLED + 1
+    since, values = since[::every], values[::every]
     distance = {shape: _distance(replace(plain, shape=shape), since, values) for shape in FORMULAS[1:]}
     closest = min(distance, key=lambda shape: distance[shape])
     return closest if distance[closest] < CLOSE else "another shape"

@@ -82,6 +82,7 @@ def connect(app: Dash, store: Store) -> None:
         Input("run-refresh", "n_intervals"),
         State("run-name", "data"),
         State("run-shown", "data"),
+        running=[(Output("run-refresh", "disabled"), True, False)],  # a slow answer is waited for, not overtaken
     )
     def refresh(_: int | None, name: str, shown: dict[str, str]) -> tuple[Any, ...]:
         entry = store.entry(name)
