@@ -24,7 +24,11 @@ def test_the_verdict_the_window_and_the_prescription_are_there(ill):
     change = page.locator(".change").first.inner_text()
     assert "Lower the learning rate" in change
     assert re.search(r"lr\s+0\.4\s+→\s+0\.\d+", change)
-    assert "K" in page.locator("p.sources").first.inner_text()
+    source = page.locator(".change .sources summary").first
+    assert re.search(r"K\d\d", source.inner_text())
+    source.click()
+    assert page.locator(".change .sources dd").first.is_visible()  # what the cited row says
+    assert page.locator(".change", has_text="warmup_steps").last.get_by_text("steps", exact=True).is_visible()
     page.locator(".coupled .change").first.wait_for()  # what the rate pulls along
     assert "%" in page.locator(".cause").first.inner_text()
 
