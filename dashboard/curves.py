@@ -74,7 +74,7 @@ def x_axis(run: Run, view: View) -> dict[str, Any]:
     edge = max(EDGE * run.length, 0.5)
     shown = view.window or (run.start - edge, run.steps + edge)
     title = {"text": "step", "standoff": 6}
-    told = {"title": title, "automargin": True, "range": list(shown), "autorange": False}
+    told = {"title": title, "automargin": True, "hoverformat": ",d", "range": list(shown), "autorange": False}
     return {**told, "uirevision": str(view.window)}
 
 
@@ -147,6 +147,7 @@ def _marked(diagnosis: Diagnosis, *, dark: bool) -> dict[str, Any]:
 def _plain(figure: go.Figure) -> dict[str, Any]:
     layout: dict[str, Any] = figure.layout.to_plotly_json()
     layout.pop("template", None)
+    layout["modebar"] = {"bgcolor": "rgba(0,0,0,0)", "color": PALETTE["quiet"], "activecolor": layout["font"]["color"]}
     return {**layout, "xaxis": layout.get("xaxis", {}), "yaxis": layout.get("yaxis", {})}
 
 
