@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SERVE ?= 1
-# What the tests hold curvature against. Without their own requirements: those bring another torch along.
-REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm
+# What the tests hold curvature and the range test against. Without their own requirements: those bring another torch
+# along.
+REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm \
+  torch-lr-finder matplotlib contourpy cycler fonttools kiwisolver pyparsing
 
 # A file's tests stay together: what they share is made once.
 ON_BOTH_CORES := -n 2 --dist loadfile

@@ -45,7 +45,7 @@ def build(app: Dash, store: Store) -> None:
         if page == addresses.RUNS:
             return runs.layout(store)
         if page == addresses.RUN:
-            return run.layout(store, addresses.run_name(search))
+            return run.layout(store, addresses.run_name(search), search or "")
         if page == addresses.COMPARE:
             return compare.layout(store, search)
         if page == addresses.WHAT_IF:

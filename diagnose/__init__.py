@@ -39,6 +39,9 @@ __all__ = [
     "examine",
     "find_runs",
     "load",
+    "loss_landscape",
+    "lr_range_test",
+    "temperature_scaling",
     "treat",
     "what_if",
 ]
@@ -46,6 +49,9 @@ __all__ = [
 if TYPE_CHECKING:
     from diagnose.hooks.cadence import Cadence
     from diagnose.hooks.demo import train_demo_runs as train_demo_runs
+    from diagnose.hooks.experiments.calibration import temperature_scaling
+    from diagnose.hooks.experiments.landscape import loss_landscape
+    from diagnose.hooks.experiments.range_test import lr_range_test
     from diagnose.hooks.monitor import Monitor, attach
 else:
     # The torch side is opened when first asked for, so that reading and reporting work fast, and
@@ -54,6 +60,9 @@ else:
         "attach": "diagnose.hooks.monitor",
         "Monitor": "diagnose.hooks.monitor",
         "Cadence": "diagnose.hooks.cadence",
+        "temperature_scaling": "diagnose.hooks.experiments.calibration",
+        "loss_landscape": "diagnose.hooks.experiments.landscape",
+        "lr_range_test": "diagnose.hooks.experiments.range_test",
         "train_demo_runs": "diagnose.hooks.demo",  # for the command `diagnose demo`
     }
 

@@ -78,6 +78,14 @@ def is_sgd(optimizer: str) -> bool:
     return kind_of(optimizer) == "sgd"
 
 
+def tested_lr(setup: Setup) -> float | None:
+    """The rate that a range test suggested: `lr_range_test` of the config, a number or a mapping with `suggestion`."""
+    told = setup.config.get("lr_range_test")
+    suggested = told.get("suggestion") if isinstance(told, Mapping) else told
+    rate = Setup(config={"lr": suggested}).config_number("lr")
+    return rate if rate is not None and rate > 0 else None
+
+
 def scheduler_types(setup: Setup) -> tuple[str, ...]:
     """The scheduler's class name, and those it is put together from."""
     parts = setup.scheduler.get("parts")

@@ -31,6 +31,29 @@ def put_aside(modules: Iterable[nn.Module], stand_ins: Mapping[nn.Parameter, Ten
         yield
 
 
+@contextmanager
+def rewound(*things: object) -> Iterator[None]:
+    """Within, these objects may change what they carry; afterwards it is what it was.
+
+    Attributes, what stands in lists, dictionaries and sets among them, and generators come back. What other objects
+    keep, and what is written into arrays, stays changed.
+    """
+    with ExitStack() as undo:
+        for thing in things:
+            held = dict(getattr(thing, "__dict__", {}))
+            if held:
+                undo.callback(_reset, vars(thing), held)
+            for value in (thing, *held.values()):
+                back = _rewind_of(value)
+                if back is not None:
+                    undo.callback(back)
+                elif isinstance(value, list | deque | set):
+                    undo.callback(_refill, value, list(value))
+                elif isinstance(value, dict):
+                    undo.callback(_reset, value, dict(value))
+        yield
+
+
 def copy_of(tensor: Tensor) -> Tensor:
     """A copy outside any graph, which may be differentiated by where the tensor itself may."""
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)

@@ -17,7 +17,7 @@ from diagnose.hooks.cadence import Timetable
 from diagnose.hooks.guard import Guard
 from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import ForwardOrder, LayerTable, device_of, is_being_captured, is_compiled
-from diagnose.hooks.optimizers import Optimizers
+from diagnose.hooks.optimizers import Optimizers, share_parameters
 from diagnose.hooks.probes.activations import ActivationProbe
 from diagnose.hooks.probes.curvature import CurvatureProbe
 from diagnose.hooks.probes.gradients import GradientProbe
@@ -181,7 +181,7 @@ class Course:
         """Another optimizer trains the model: from its first step on, a step of training takes its step too."""
         first = self.optimizers.first
         if first is not None and self._turns is None:
-            self._turns = Turns(first)
+            self._turns = Turns(first, awaited=not share_parameters(first, optimizer))
             self._noise.forget()
         self.optimizers.add(optimizer)
 

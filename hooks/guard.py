@@ -93,6 +93,11 @@ class Hook:
             guard.switch_off(self._name, error)
 
     @classmethod
+    def asleep(cls) -> bool:
+        """Whether the model runs beside its training, and nothing of it is to be seen."""
+        return cls._asleep > 0
+
+    @classmethod
     @contextmanager
     def sleeping(cls) -> Iterator[None]:
         """No hook of ours, of whichever monitor, does anything within."""

@@ -282,7 +282,7 @@ def _optimizer_finder(monitor: Monitor) -> Callable[..., None]:
     known: weakref.WeakSet[Optimizer] = weakref.WeakSet(monitor._course.optimizers)
 
     def find(optimizer: Optimizer, *_: Any) -> None:
-        if optimizer in known:
+        if optimizer in known or Hook.asleep():
             return
         monitor = watching()
         if monitor is None:

@@ -92,3 +92,9 @@ class Optimizers:
                 self._names[optimizer] = [f"lr/group{place}" for place in range(number, number + groups)]
                 number += groups
         return self._names
+
+
+def share_parameters(one: Optimizer, other: Optimizer) -> bool:
+    """Whether any parameter is stepped by both."""
+    held = {id(p) for group in one.param_groups for p in group["params"]}
+    return any(id(p) in held for group in other.param_groups for p in group["params"])

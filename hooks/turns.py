@@ -11,11 +11,13 @@ class Turns:
     """A step of training ends when each optimizer that is awaited in it has stepped.
 
     Every optimizer is awaited from its first step on, until another steps twice without it: it is then a
-    rarer one, whose steps fall into the others'. `first` is the one whose every step was a step so far.
+    rarer one, whose steps fall into the others'. `first` is the one whose every step was a step so far; it is not
+    `awaited` from the beginning where the next one steps the same parameters: a sharpness-aware optimizer whose two
+    halves are called by hand never steps itself, but has its base do so.
     """
 
-    def __init__(self, first: Optimizer) -> None:
-        self._awaited = weakref.WeakSet([first])
+    def __init__(self, first: Optimizer, *, awaited: bool = True) -> None:
+        self._awaited = weakref.WeakSet([first] if awaited else [])
         self._rare: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._stepped: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # in the open step
 

@@ -1,34 +1,116 @@
-// A run's page: plots that keep their zoom, and findings that show their window on the curves.
-window.dash_clientside = Object.assign({}, window.dash_clientside, {
-  run: {
-    // Plotly would keep a zoom by itself (uirevision), but Dash draws a figure again right after a zoom,
-    // and Plotly then takes the zoom for the figure's own: so it is carried over here.
-    draw: (plots) =>
-      window.dash_clientside.callback_context.outputs_list.map(({ id }) => {
-        const figure = (plots || {})[id.replace("plot-", "")];
-        if (!figure) return window.dash_clientside.no_update;
-        const shown = document.querySelector(`#${id} .js-plotly-plot`)?._fullLayout;
-        for (const axis of ["xaxis", "yaxis"]) {
-          if (shown?.uirevision === figure.layout.uirevision && shown?.[axis]?.autorange === false) {
-            Object.assign((figure.layout[axis] ||= {}), { range: [...shown[axis].range], autorange: false });
-          }
+// A run's page: what a person chooses to see is one small object of words, which is also the address's query.
+(() => {
+  const KEPT = ["window", "axis", "smooth", "depth", "open", "signals"];
+  const USUAL = { axis: "auto", smooth: "auto", depth: "auto" };
+
+  const fromAddress = () => {
+    const query = new URLSearchParams(window.location.search);
+    return Object.fromEntries(KEPT.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
+  };
+
+  const intoAddress = (view) => {
+    const address = new URL(window.location.href);
+    for (const name of KEPT) {
+      if (view[name] && view[name] !== USUAL[name]) address.searchParams.set(name, view[name]);
+      else address.searchParams.delete(name);
+    }
+    // Not through Dash's router, which would build the page anew.
+    if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
+  };
+
+  const width = () => {
+    const place = document.querySelector(".main-curve");
+    return String(Math.round((place ? place.clientWidth : 800) * Math.min(window.devicePixelRatio || 1, 2)));
+  };
+
+  const steps = (first, last) => {
+    const [from, to] = [Math.max(0, Math.floor(first)), Math.ceil(last)];
+    return to > from ? `${from}-${to}` : `${from}-${from + 1}`;
+  };
+
+  // What Plotly tells of a zoom: a range, or that a double click has let it go.
+  const zoomed = (told) => {
+    if (told["xaxis.autorange"]) return "";
+    const [first, last] = told["xaxis.range"] || [told["xaxis.range[0]"], told["xaxis.range[1]"]];
+    return first === undefined ? null : steps(Number(first), Number(last));
+  };
+
+  const press = (view) => {
+    for (const button of document.querySelectorAll(".finding")) {
+      const chosen = JSON.parse(button.id).window.replace(" ", "-") === view.window;
+      button.setAttribute("aria-pressed", String(chosen));
+    }
+  };
+
+  const toLoss = () => {
+    const loss = document.getElementById("plot-loss-card");
+    if (loss && loss.getBoundingClientRect().bottom < 200) loss.scrollIntoView({ block: "start" });
+  };
+
+  const changed = (source, property, value, typed) => {
+    if (source.startsWith("{")) {
+      if (!value) return null;
+      toLoss();
+      return { window: steps(...JSON.parse(source).window.split(" ").map(Number)) };
+    }
+    if (source === "whole-run") return value ? { window: "" } : null;
+    if (source === "first-step" || source === "last-step") {
+      const [first, last] = typed;
+      if (!value || (first == null && last == null)) return null;
+      return last == null || Number(last) <= Number(first || 0) ? null : { window: steps(Number(first || 0), Number(last)) };
+    }
+    if (property === "relayoutData") {
+      const window_ = value && zoomed(value);
+      return window_ == null ? null : { window: window_ };
+    }
+    return { [source]: Array.isArray(value) ? value.join(",") : value || "" };
+  };
+
+  let current = {};
+  const toggle = (group) => {
+    const open = new Set((current.open || "").split(",").filter(Boolean));
+    if (!open.delete(group)) open.add(group);
+    current = { ...current, open: [...open].join(",") };
+    intoAddress(current);
+    window.dash_clientside.set_props("run-view", { data: current });
+  };
+
+  window.runView = { toggle };
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    run: {
+      view: (...values) => {
+        const { callback_context: context, no_update } = window.dash_clientside;
+        const [first, last, before] = values.slice(-3);
+        if (!before) return (current = { ...fromAddress(), width: width() });
+        let view = before;
+        for (const { prop_id: id, value } of context.triggered) {
+          const at = id.lastIndexOf(".");
+          view = { ...view, ...changed(id.slice(0, at), id.slice(at + 1), value, [first, last]) };
         }
-        return figure;
-      }),
-    window: (_findings, _whole, shown) => {
-      const { triggered } = window.dash_clientside.callback_context;
-      const [source] = triggered || [];
-      if (!source || !source.value) return window.dash_clientside.no_update; // drawn anew, not clicked
-      let chosen = null;
-      document.querySelectorAll(".finding").forEach((button) => button.setAttribute("aria-pressed", "false"));
-      if (source.prop_id !== "whole-run.n_clicks") {
-        const id = JSON.parse(source.prop_id.slice(0, source.prop_id.lastIndexOf(".")));
-        chosen = id.window.split(" ").map(Number);
-        document.activeElement?.closest(".finding")?.setAttribute("aria-pressed", "true");
-        const loss = document.getElementById("plot-loss-card");
-        if (loss && loss.getBoundingClientRect().bottom < 200) loss.scrollIntoView({ block: "start" });
-      }
-      return JSON.stringify(chosen) === JSON.stringify(shown) ? window.dash_clientside.no_update : chosen;
+        for (const name of KEPT) if (!view[name]) view = { ...view, [name]: "" };
+        press(view);
+        if (KEPT.every((name) => (view[name] || "") === (before[name] || ""))) return no_update;
+        intoAddress(view);
+        return (current = { ...view, width: width() });
+      },
+      steps: (view) => {
+        const [first, last] = ((view && view.window) || "-").split("-");
+        return [first, last].map((step) => (step === "" ? null : Number(step))).concat(view && view.window ? {} : { display: "none" });
+      },
+      // Figures come with the window they were made for: one that a newer zoom has overtaken is not drawn.
+      draw: (sent, view) => {
+        const { callback_context: context, no_update } = window.dash_clientside;
+        if (!sent || sent.window !== ((view && view.window) || "")) return context.outputs_list.map(() => no_update);
+        press(view);
+        return context.outputs_list.map(({ id }) => {
+          const figure = sent.figures[id.replace("plot-", "")];
+          if (!figure) return no_update;
+          const place = document.getElementById(id)?.closest(".graph");
+          if (place && figure.layout.meta?.height) place.style.height = `${figure.layout.meta.height}px`;
+          return figure;
+        });
+      },
     },
-  },
-});
+  });
+})();

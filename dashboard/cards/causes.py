@@ -7,6 +7,7 @@ from typing import Final
 from dash import html
 
 from diagnose.dashboard import pieces
+from diagnose.dashboard.cards.sources import sources
 from diagnose.diagnosis import Cause, Diagnosis, EvidenceLine
 from diagnose.reports.numbers import percent, shown
 
@@ -27,18 +28,20 @@ def _cause(cause: Cause, *, unfolded: bool) -> html.Details:
         html.Div(style={"width": f"{100 * cause.probability:.1f}%"}), className="bar", **pieces.aria(hidden="true")
     )
     head = html.Summary([html.Span(cause.title), html.Strong(percent(cause.probability), className="number"), bar])
-    return html.Details([head, html.Ul([_line(line) for line in cause.evidence])], open=unfolded, className="cause")
+    told = html.P("Weight in log-odds: + speaks for it, − against it.", className="sources")
+    return html.Details(
+        [head, told, html.Ul([_line(line) for line in cause.evidence])], open=unfolded, className="cause"
+    )
 
 
 def _line(line: EvidenceLine) -> html.Li:
     speaks_for = line.log_odds >= 0
     sign = "for" if speaks_for else "against"
     weight = shown(abs(line.log_odds))
-    sources = f" ({', '.join(line.sources)})" if line.sources else ""
     return html.Li(
         [
             html.Span([pieces.icon("plus" if speaks_for else "minus", sign), weight], className=f"odds odds-{sign}"),
-            html.Span([line.because, html.Span(sources, className="sources")]),
+            html.Div([line.because, sources(line.sources)]),
         ],
-        title=f"{line.finding}: {weight} log-odds {sign} it",
+        title=f"{line.finding.replace('_', ' ')}: {weight} log-odds {sign} it",
     )

@@ -7,6 +7,7 @@ from typing import Final
 from dash import html
 
 from diagnose.dashboard import pieces
+from diagnose.dashboard.curves import steps_around
 from diagnose.diagnosis import Diagnosis
 from diagnose.findings import Finding
 from diagnose.reports.numbers import shown
@@ -19,14 +20,15 @@ def card(diagnosis: Diagnosis) -> html.Section:
     """All findings, worst first."""
     if not diagnosis.findings:
         return pieces.card("Findings", html.P("None: every check that this log allows has passed.", className="quiet"))
-    buttons = [html.Li(_finding(finding, place)) for place, finding in enumerate(diagnosis.findings)]
+    buttons = [html.Li(_finding(diagnosis, finding, place)) for place, finding in enumerate(diagnosis.findings)]
     return pieces.card(
         "Findings", html.Ul(buttons, className="findings"), note="select one to see its steps on the curves"
     )
 
 
-def _finding(finding: Finding, place: int) -> html.Button:
+def _finding(diagnosis: Diagnosis, finding: Finding, place: int) -> html.Button:
     first, last = finding.window
+    around = steps_around(finding.window, diagnosis.run)
     level = finding.severity.value
     return html.Button(
         [
@@ -36,7 +38,7 @@ def _finding(finding: Finding, place: int) -> html.Button:
             html.Span(finding.summary, className="finding-summary"),
             html.Span([_number(name, value) for name, value in _evidence(finding)], className="evidence"),
         ],
-        id={"type": "finding", "place": place, "window": f"{first} {last}"},
+        id={"type": "finding", "place": place, "window": f"{around[0]} {around[1]}"},
         className="finding",
         type="button",
     )

@@ -6,9 +6,11 @@ from typing import Any
 
 from dash import dcc, html
 
-from diagnose.dashboard import pieces, sources
+from diagnose.dashboard import pieces
+from diagnose.dashboard.cards.sources import sources
 from diagnose.diagnosis import Change, Diagnosis, HeldBack, Prescription
 from diagnose.handover import snippets
+from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS
 from diagnose.reports.moves import Move, moves_of
 from diagnose.reports.numbers import shown
 
@@ -77,7 +79,7 @@ def _change(change: Change) -> html.Div:
             html.P([html.B("Wrong if: "), change.refuted_by], className="watch")
             if change.refuted_by and change.coupled_to is None
             else None,
-            sources.told(change.sources),
+            sources(change.sources),
         ],
         className="change",
     )
@@ -92,9 +94,15 @@ def _from_to(change: Change) -> html.Div | None:
             html.Span("not set" if change.before is None else shown(change.before), className="before"),
             html.Span("→", className="arrow", **pieces.aria(label="to")),
             html.Strong(shown(change.after), className="after"),
+            html.Span(_unit(change), className="quiet"),
         ],
         className="from-to",
     )
+
+
+def _unit(change: Change) -> str:
+    known = HYPERPARAMETERS.get(change.setting)
+    return known.unit if known is not None and not isinstance(change.after, str) else ""
 
 
 def _later(held_back: tuple[HeldBack, ...]) -> html.Div:

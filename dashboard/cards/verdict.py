@@ -35,7 +35,8 @@ def _activity(entry: Entry) -> html.Span:
     if not entry.last_write_s:
         return html.Span(entry.activity, className="activity")
     written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.last_write_s))
-    told = f"{entry.activity} · last write {written}"
+    since = "nothing written since" if entry.activity == "stalled" else "last write"
+    told = f"{entry.activity} · {since} {written}"
     return html.Span(told, className=f"activity activity-{entry.activity}")
 
 

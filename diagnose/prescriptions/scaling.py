@@ -103,11 +103,6 @@ def clip_for_batch(max_norm: float, ratio: float) -> float:
     return max_norm / sqrt(max(ratio, 1.0))
 
 
-def ema_window(decay: float) -> float:
-    """Steps that an average of weights θ̄ = βθ̄ + (1 − β)θ looks back on: 1 / (1 − β) (K34, stability-scaling §5)."""
-    return 1 / (1 - decay)
-
-
 def shrunk_batch(size: float, ratio: float) -> float:
     """A batch of at most `size` / `ratio` samples that goes into `size` without remainder, where one is near (K65).
 

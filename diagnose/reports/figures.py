@@ -55,11 +55,11 @@ def signal_figure(diagnosis: Diagnosis, names: Sequence[str]) -> go.Figure:
     """Scalar signals in one panel; names that the run does not have are left out."""
     figure = go.Figure()
     logged = [(name, series) for name in names if (series := diagnosis.run.scalar(name)) is not None]
-    for colour, (name, series) in zip(_colours(logged), logged, strict=True):
+    for colour, (name, series) in zip(line_colours([name for name, _ in logged]), logged, strict=True):
         for trace in _traces(name, series, colour):
             figure.add_trace(trace)
     sound = [series.finite.values for _, series in logged if len(series.finite)]
-    logarithmic = bool(sound) and _spans_decades(np.concatenate(sound))
+    logarithmic = bool(sound) and spans_decades(np.concatenate(sound))
     axis = {"type": "log", "dtick": 1, "exponentformat": "power"} if logarithmic else {"rangemode": "tozero"}
     figure.update_layout(
         xaxis={"title": {"text": "step"}, "rangemode": "nonnegative"},
@@ -68,7 +68,7 @@ def signal_figure(diagnosis: Diagnosis, names: Sequence[str]) -> go.Figure:
         showlegend=True,
         uirevision=diagnosis.run.path,
     )
-    _mark_windows(figure, diagnosis)
+    mark_windows(figure, diagnosis)
     return figure
 
 
@@ -91,7 +91,7 @@ def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
             text=[[f"{value:.3g}" for value in line] for line in values],
             hovertemplate="layer %{y}<br>step %{x}<br>%{text}<extra></extra>",
             hoverongaps=True,
-            **_colours_of(values),
+            **colours_of(values),
         )
     )
     figure.update_layout(
@@ -103,7 +103,7 @@ def layer_heatmap(diagnosis: Diagnosis, signal: str) -> go.Figure:
     return figure
 
 
-def _colours_of(values: Values) -> dict[str, Any]:
+def colours_of(values: Values) -> dict[str, Any]:
     """The heat map's z values and colour scale; both scales are safe for colour-blind eyes."""
     bar = {"thickness": 12, "outlinewidth": 0, "nticks": 6}
     sound = values[np.isfinite(values)]
@@ -193,10 +193,15 @@ def _crosses(steps: Any, values: Values, label: str) -> go.Scatter:
     )
 
 
-def _mark_windows(figure: go.Figure, diagnosis: Diagnosis) -> None:
+def marked_findings(diagnosis: Diagnosis) -> list[Finding]:
+    """The findings that are shown on the curves, in the order of their lanes: the worst stands highest."""
+    return [f for f in reversed(diagnosis.findings) if f.kind == "symptom" and f.severity is not Severity.INFO]
+
+
+def mark_windows(figure: go.Figure, diagnosis: Diagnosis) -> None:
     """Shade each symptom's window, with a bar and its name above the panel; one lane below the other."""
-    marked = [f for f in diagnosis.findings if f.kind == "symptom" and f.severity is not Severity.INFO]
-    for lane, finding in enumerate(reversed(marked)):  # the worst stands highest
+    marked = marked_findings(diagnosis)
+    for lane, finding in enumerate(marked):
         _mark_window(figure, finding, lane)
     figure.update_layout(margin={"t": 12 + LANE * len(marked)})
 
@@ -251,16 +256,15 @@ def _smoothed_line(series: Series) -> curves.Curve | None:
     return curves.smoothed(curves.reduced(sound)) if noisy else None
 
 
-def _spans_decades(values: Values) -> bool:
+def spans_decades(values: Values) -> bool:
     return bool(values.min() > 0 and np.log10(values.max() / values.min()) > LOG_DECADES)
 
 
-def _colours(logged: Sequence[tuple[str, Series]]) -> list[str]:
+def line_colours(names: Sequence[str]) -> list[str]:
     """Training and validation have their own colours in every panel, other signals take turns."""
     split = {"train": PALETTE["train"], "validation": PALETTE["validation"]}
     return [
-        split.get(name.rpartition("/")[2], PALETTE[LINES[number % len(LINES)]])
-        for number, (name, _) in enumerate(logged)
+        split.get(name.rpartition("/")[2], PALETTE[LINES[number % len(LINES)]]) for number, name in enumerate(names)
     ]
 
 

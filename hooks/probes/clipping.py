@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
-from diagnose.hooks.guard import Guard
+from diagnose.hooks.guard import Guard, Hook
 from diagnose.hooks.layers import LayerTable
 from diagnose.hooks.norms import norms_of
 from diagnose.hooks.sharding import is_sharded
@@ -40,11 +40,13 @@ class ClippingTap:
 
     def hear_norm(self, parameters: Any, total_norm: Tensor) -> None:
         """Pass the norm on if it is over this model's parameters."""
-        self._guard.run("clipping", self._hear_norm, parameters, total_norm)
+        if not Hook.asleep():
+            self._guard.run("clipping", self._hear_norm, parameters, total_norm)
 
     def hear_values(self, gradients: Sequence[Tensor]) -> None:
         """Pass the norm of the gradients on, before their values are clipped, if they are this model's."""
-        self._guard.run("clipping", self._hear_values, gradients)
+        if not Hook.asleep():
+            self._guard.run("clipping", self._hear_values, gradients)
 
     def _hear_norm(self, parameters: Any, total_norm: Tensor) -> None:
         first = parameters if isinstance(parameters, Tensor) else next(iter(parameters), None)

@@ -144,14 +144,14 @@ def lanczos(product: Product, start: Tensor, steps: int) -> tuple[Tensor, Tensor
 
 def _decoded(rows: NDArray[np.float32]) -> Signals:
     """`hessian_trace`, `sharpness` and `lr_sharpness` = η·λ_max, η being the first group's rate, where it has one."""
-    values = [_spectrum(row.astype(np.float64)) for row in rows]
+    values = [spectrum(row.astype(np.float64)) for row in rows]
     trace, sharpness = (np.array(column) for column in zip(*values, strict=True))
     rates = rows[:, -1]
     stability = np.ma.masked_array(rates * sharpness, np.isnan(rates))  # some optimizers find their rates themselves
     return {"hessian_trace": trace, "sharpness": sharpness, "lr_sharpness": stability}
 
 
-def _spectrum(row: NDArray[np.float64]) -> tuple[float, float]:
+def spectrum(row: NDArray[np.float64]) -> tuple[float, float]:
     """Trace and largest eigenvalue, from the chain up to where it ended or broke; NaN where it never began."""
     size = int(row[-2])
     alphas, betas = row[:STEPS][:size], row[STEPS : 2 * STEPS - 1][: max(size - 1, 0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -104,3 +105,31 @@ def ill(open_visit: Callable[..., Any], address: str) -> Iterator[Any]:
     one.page.locator("#plot-loss .main-svg").first.wait_for()
     yield one
     one.page.close()
+
+
+@pytest.fixture(scope="session")
+def write_layers() -> Callable[[Path], None]:
+    """A run of 200 layers in ten blocks."""
+
+    def write(folder: Path) -> None:
+        names = [f"blocks.{block}.part.{layer}" for block in range(10) for layer in range(20)]
+        told = json.loads(_setup(0.1))
+        told["layers"] = [{"name": name, "type": "Linear", "parameters": 4} for name in names]
+        with EventFile(folder) as log:
+            log.write_setup(json.dumps(told), time.time())
+            for step in range(60):
+                layers = {"layers/grad_norm": np.linspace(0.1, 1, 200, dtype=np.float32)}
+                log.write_step(step, time.time(), [("loss/train", 2 - step / 60)], layers)
+
+    return write
+
+
+@pytest.fixture
+def fixture_run(tmp_path: Path) -> Callable[[str], Path]:
+    """A folder that holds one recorded run."""
+
+    def copied(name: str) -> Path:
+        shutil.copytree(Path(__file__).parents[2] / "fixtures" / "runs" / name, tmp_path / name)
+        return tmp_path
+
+    return copied

@@ -22,7 +22,7 @@ DOSES: Final[Mapping[str, Prescribe]] = {
         signal.normalize_inputs, signal.add_normalization, signal.switch_normalization, signal.add_residuals,
         fit.early_stop, fit.train_longer, fit.increase_weight_decay, fit.decrease_weight_decay, fit.increase_dropout,
         fit.decrease_dropout, fit.more_data, fit.augment, fit.enlarge_batch, fit.shrink_batch, fit.enlarge_model,
-        fit.use_adamw, fit.label_smoothing, fit.shrink_model,
+        fit.use_adamw, fit.label_smoothing, fit.shrink_model, fit.average_weights,
         code.inspect_data, code.register_parameters, code.unfreeze, code.shuffle_data, code.fix_labels,
     )
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diagnose import facts
+from diagnose.averaging import recommended_decay, window
 from diagnose.prescriptions.dose import Dose, Found, rounded, whole
 from diagnose.prescriptions.doses.batch import enlarged, shrunk
 from diagnose.prescriptions.settings import settings_of
@@ -124,6 +125,21 @@ def label_smoothing(run: Run, _: Found) -> Dose | None:
         return None
     because = "Targets short of certainty keep the logits from growing without end."
     return Dose("label_smoothing", 0.0, USUAL_SMOOTHING, because)
+
+
+def average_weights(run: Run, _: Found) -> Dose:
+    """Over a twentieth of the run (K34)."""
+    settings = settings_of(run)
+    decay = rounded_decay(recommended_decay(settings.steps or run.length))
+    back = window(decay)
+    epochs = f", {back / settings.steps_per_epoch:.3g} epochs" if settings.steps_per_epoch else ""
+    because = f"An average over the last {back:,.0f} steps{epochs} has less of the optimizer's noise."
+    return Dose("ema_decay", settings.number("ema_decay"), decay, because)
+
+
+def rounded_decay(decay: float) -> float:
+    """Two significant digits of what is missing to 1: 0.9978, not 0.998."""
+    return 1 - float(f"{1 - decay:.2g}")
 
 
 def shrink_model(run: Run, _: Found) -> Dose:

@@ -15,6 +15,7 @@ from diagnose.prescriptions import scaling
 from diagnose.prescriptions.dose import Dose, Found, rounded
 from diagnose.prescriptions.follow.rate import STARTS
 from diagnose.run import Run
+from diagnose.schedule_names import named_schedule
 from diagnose.schedules import LONGEST_WARMUP, ROSE, peak_lr
 from diagnose.setup_rules.learning_rate import usual_range
 from diagnose.signals import GRAD_NORM, LR
@@ -25,6 +26,7 @@ RAISE = 3.0  # K02 names no factor; K01's smaller one, turned round
 SETTLED = 2.0  # times the level of the run's second tenth: where the gradient norm first stays under it, it has settled
 UNSTEADY: Final = ("late_instability", "oscillation", "loss_spikes")  # the loss stays in reach: K01's smaller factor
 COSINE = "cosine"
+TESTED = "The range test before this run put the steepest fall of the loss there."
 
 
 def current_lr(run: Run) -> float | None:
@@ -49,7 +51,10 @@ def borne_before_a_jump(run: Run) -> float | None:
 
 
 def lower_lr(run: Run, found: Found) -> Dose | None:
-    """Below what the curvature allows where it was measured, else a third or a tenth, and into the usual range."""
+    """Below what the curvature allows, or to a range test's rate, where measured; else to a third or a tenth.
+
+    What lies far above the usual range goes to the usual start.
+    """
     lr = current_lr(run)
     if borne_before_a_jump(run) is not None:
         return None
@@ -58,6 +63,9 @@ def lower_lr(run: Run, found: Found) -> Dose | None:
             "lr", lr, rounded(lr * measured),
             f"By its measured curvature the run is stable below {lr * measured / MARGIN:.3g} (η·λ_max).",
         )  # fmt: skip
+    tested = facts.tested_lr(run.setup)
+    if lr and tested and tested * ROSE < lr:
+        return Dose("lr", lr, rounded(tested), TESTED)
     ill = next((found[name] for name in ("nan_loss", "divergence", *UNSTEADY) if name in found), None)
     factor, how = _factor(ill, run)
     if lr is None:
@@ -101,8 +109,11 @@ def _factor(ill: Finding | None, run: Run) -> tuple[float, str]:
 
 
 def raise_lr(run: Run, _: Found) -> Dose:
-    """To the usual start where it lies below, else three times as high."""
+    """To where a range test put it, or to the usual start, where it lies below; else three times as high."""
     lr = current_lr(run)
+    tested = facts.tested_lr(run.setup)
+    if lr and tested and lr * ROSE < tested:
+        return Dose("lr", lr, rounded(tested), TESTED)
     optimizer = facts.optimizer_type(run.setup)
     start = STARTS.get(kind_of(optimizer), 0.0)
     if lr and lr * ROSE < start:
@@ -164,4 +175,7 @@ def delay_decay(run: Run, found: Found) -> Dose:
 
 def _scheduler(run: Run) -> Setting:
     named = run.setup.config.get("scheduler") or run.setup.config.get("schedule")
-    return str(named) if named else " → ".join(facts.scheduler_types(run.setup)) or None
+    if named or facts.scheduler_types(run.setup):
+        return str(named) if named else " → ".join(facts.scheduler_types(run.setup))
+    ran = named_schedule(run.scalar(LR))
+    return ran.name if ran is not None else None

@@ -1,0 +1,137 @@
+"""Per-layer signals over steps as heat maps: one row a layer or a group of layers, the first on top."""
+
+from __future__ import annotations
+
+import warnings
+from html import escape
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnose.dashboard.curves import Figure, themed_layout, x_axis
+from diagnose.dashboard.layer_tree import Row, rows_of
+from diagnose.dashboard.lines import on, packed
+from diagnose.dashboard.view import NARROW, View
+from diagnose.reports.figures import PALETTE, colours_of
+from diagnose.run import Run
+from diagnose.signals import (
+    LAYER_ACTIVATION_VARIANCE,
+    LAYER_GRAD_NORM,
+    LAYER_UPDATE_RATIO,
+    LAYER_ZERO_FRACTION,
+)
+
+TITLES: Final = {
+    "layer-grad-norm": "Gradient norm by layer",
+    "layer-variance": "Activation variance by layer",
+    "layer-update": "Update ratio ‖Δθ‖/‖θ‖ by layer",
+    "layer-zeros": "Share of zeros by layer",
+}
+SIGNALS: Final = {
+    "layer-grad-norm": LAYER_GRAD_NORM,
+    "layer-variance": LAYER_ACTIVATION_VARIANCE,
+    "layer-update": LAYER_UPDATE_RATIO,
+    "layer-zeros": LAYER_ZERO_FRACTION,
+}
+MOST_COLUMNS: Final = 400
+MOST_ROWS: Final = 400
+ROW_PX, FRAME_PX, LOWEST_PX, HIGHEST_PX = 18, 64, 200, 3700
+LONGEST, LONGEST_NARROW = 44, 22  # characters of a row's label; the pointer tells the whole name
+
+Rows = NDArray[np.float64]
+
+
+def figures(run: Run, view: View, *, dark: bool, revision: str) -> dict[str, Figure]:
+    """The heat maps that this run's signals allow, by id; a cell is the highest value of its layers and steps."""
+    drawn = {}
+    for plot, signal in SIGNALS.items():
+        series = run.per_layer(signal)
+        if series is None:
+            continue
+        rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)[:MOST_ROWS]
+        first, last = _between(series.steps, view)
+        steps, values = _columns(series.steps[first:last], series.values[first:last])
+        drawn[plot] = heatmap(rows, steps, values, view, dark=dark)
+        drawn[plot]["layout"]["xaxis"] |= x_axis(run, view)
+        drawn[plot]["layout"]["uirevision"] = revision
+        drawn[plot]["layout"]["meta"] |= {"overSteps": True}
+    return drawn
+
+
+def names_of(run: Run, width: int) -> list[str]:
+    """The layers' names, or their numbers where the set-up does not name as many as the signal holds."""
+    return list(run.layer_names) if len(run.layer_names) == width else [f"layer {place}" for place in range(width)]
+
+
+def heatmap(rows: list[Row], steps: NDArray[np.int64], values: Rows, view: View, *, dark: bool) -> Figure:
+    """`values` of shape (steps, layers) as rows over steps; what was finite once and is no longer stands out."""
+    broken = ~np.isfinite(values) & np.isfinite(values).any(axis=0)
+    cells = np.array([_highest(values[:, row.members]) for row in rows])
+    ill = np.array([broken[:, row.members].any(axis=1) for row in rows])
+    cells[ill] = np.nan
+    short = [_short(row.label, view) for row in rows]
+    labels = [escape(row.label) for row in rows]
+    places = np.arange(len(rows))
+    coloured = colours_of(cells)
+    shared = {"type": "heatmap", "x": packed(steps), "y": packed(places)}
+    cut = short != [row.label for row in rows]  # the axis tells the pointer a whole name by itself
+    told = {"hoverongaps": False, **({"text": [[label] * len(steps) for label in labels]} if cut else {})}
+    at = f"%{{{'text' if cut else 'y'}}}<br>step %{{x}}<br>"
+    numbers = {**coloured, "z": packed(coloured["z"]), "customdata": packed(cells)}
+    data = [{**shared, **told, **numbers, "hovertemplate": f"{at}%{{customdata:.3g}}<extra></extra>"}]
+    if ill.any():
+        colour = on(PALETTE["ill"], dark=dark)
+        solid = {"colorscale": [[0, colour], [1, colour]], "showscale": False, "zmin": 0, "zmax": 1}
+        spots = {"z": packed(np.where(ill, 1.0, np.nan)), "hovertemplate": f"{at}not a number<extra></extra>"}
+        data.append({**shared, **told, **solid, **spots})
+    return {"data": data, "layout": _layout(rows, short, dark=dark)}
+
+
+def _layout(rows: list[Row], labels: list[str], *, dark: bool) -> dict[str, Any]:
+    layout = themed_layout(dark=dark)
+    layout["yaxis"] |= {
+        "range": [len(rows) - 0.5, -0.5],
+        "autorange": False,
+        "fixedrange": True,
+        "automargin": True,
+        "tickvals": list(range(len(rows))),
+        "ticktext": [escape(label) for label in labels],
+        "showgrid": False,
+    }
+    layout["xaxis"] |= {"showgrid": False}
+    height = min(max(LOWEST_PX, FRAME_PX + ROW_PX * len(rows)), HIGHEST_PX)
+    return {**layout, "showlegend": False, "meta": {"groups": [row.group for row in rows], "height": height}}
+
+
+def _short(label: str, view: View) -> str:
+    """The label with its middle left out where it is too long: paths are told apart by their ends."""
+    most = LONGEST_NARROW if view.width < NARROW else LONGEST
+    if len(label) <= most:
+        return label
+    kept = (most - 1) // 3
+    return f"{label[:kept]}…{label[kept + 1 - most :]}"
+
+
+def _between(steps: NDArray[np.int64], view: View) -> tuple[int, int]:
+    if view.window is None:
+        return 0, len(steps)
+    first, last = np.searchsorted(steps, view.window[0]), np.searchsorted(steps, view.window[1], side="right")
+    return max(int(first) - 1, 0), int(last) + 1
+
+
+def _columns(steps: NDArray[np.int64], values: NDArray[np.float32]) -> tuple[NDArray[np.int64], Rows]:
+    """At most so many columns, each the highest value of its share of the steps; NaN where one is broken."""
+    share = -(-len(steps) // MOST_COLUMNS)
+    if share <= 1:
+        return steps, values.astype(np.float64)
+    starts = np.arange(0, len(steps), share)
+    return steps[starts], np.maximum.reduceat(values, starts, axis=0).astype(np.float64)
+
+
+def _highest(values: Rows) -> NDArray[np.float64]:
+    """The highest of the layers at each step; those that did not run at a step are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        highest: NDArray[np.float64] = np.nanmax(np.where(np.isinf(values), np.nan, values), axis=1)
+    return highest

@@ -1,0 +1,216 @@
+"""Temperature scaling: one number by which logits are divided, so that confidence means what it says.
+
+    calibrated = diagnose.temperature_scaling(model, validation_loader)   # or (logits, labels)
+    calibrated.temperature                                # 1.9: the model was too sure of itself
+    calibrated.before.ece, calibrated.after.ece           # 0.081, 0.012
+    probabilities = (model(x) / calibrated.temperature).softmax(-1)
+    calibrated.plot().show()                              # the reliability diagram, before and after
+
+The data must be held out: on what it was trained on a model is nearly always right, and a T fitted there calls it
+better calibrated than it is. Which class is the likeliest never changes, and so neither does the accuracy.
+
+Sources: K54 (interdependencies §10); Guo et al. 2017, On Calibration of Modern Neural Networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from math import exp, log
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diagnose.errors import InvalidArgumentError
+from diagnose.hooks.experiments.batches import Supply, as_batches
+from diagnose.hooks.experiments.losses import inputs_and_targets, logits_in, model_output
+from diagnose.hooks.experiments.untouched import evaluating, untouched
+from diagnose.hooks.layers import device_of, unwrapped
+from diagnose.reports.numbers import shown
+from diagnose.run import Values
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+BINS: Final = 15  # of equal width between 0 and 1, as in Guo et al.
+IGNORED: Final = -100  # cross-entropy's own mark for targets that do not count
+BOUND: Final = 100.0  # times: a T beyond it either way is no fit
+FEW: Final = 1_000  # samples: an ECE over 15 bins of fewer is mostly noise
+NEARLY_RIGHT: Final = 0.995  # accuracy of what may well be the training data
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How far confidence can be relied on, in bins of equal width: float64 of shape (bins,), NaN where a bin is empty.
+
+    `counts` samples of mean `confidence` (the likeliest class's probability) and `accuracy`; `ece` is the mean of
+    |accuracy − confidence| over samples, `nll` the mean negative log-likelihood in nats.
+    """
+
+    counts: Values
+    confidence: Values
+    accuracy: Values
+    ece: float
+    nll: float
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The fitted temperature, and reliability before and after it, on the same `samples` held-out samples."""
+
+    temperature: float
+    before: Reliability
+    after: Reliability
+    samples: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What was found, in a sentence."""
+        sure = "too sure of itself" if self.temperature > 1 else "not sure enough of itself"
+        return (
+            f"The model is {sure}: divide its logits by {shown(self.temperature)}. On {self.samples:,} samples, which "
+            f"must be held-out ones, confidence is off by {shown(self.before.ece)} before and {shown(self.after.ece)} "
+            f"after (ECE over {BINS} bins)."
+        )
+
+    def plot(self) -> go.Figure:
+        """The reliability diagram: accuracy over confidence, before and after."""
+        from diagnose.hooks.experiments.drawing import reliability_figure
+
+        return reliability_figure(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data; None for empty bins."""
+        sides = {"before": self.before, "after": self.after}
+        return {
+            "temperature": self.temperature,
+            "samples": self.samples,
+            "notes": list(self.notes),
+            **{
+                name: {
+                    "ece": side.ece,
+                    "nll": side.nll,
+                    "counts": side.counts.tolist(),
+                    "confidence": [None if np.isnan(value) else float(value) for value in side.confidence],
+                    "accuracy": [None if np.isnan(value) else float(value) for value in side.accuracy],
+                }
+                for name, side in sides.items()
+            },
+        }
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<br>{escape(note)}" for note in self.notes)
+        return f"<p><strong>Temperature scaling</strong><br>{escape(self.summary)}{notes}</p>"
+
+
+def temperature_scaling(model: nn.Module | Tensor, data: Tensor | Iterable[Any]) -> Calibration:
+    """Fit T on held-out data, never on training data: by LBFGS on the negative log-likelihood of softmax(logits / T).
+
+    Either `model` and a loader of (inputs, targets), or of mappings with "labels": the model runs once over it in
+    evaluation mode, and is left as it was; its output, or the output's `.logits`, are the logits. Or logits and
+    labels as tensors: logits of shape (n, classes), (n, classes, …) or (n, …, classes), labels whole numbers of the
+    shape without classes, −100 where they do not count; logits of the labels' own shape are those of two classes.
+
+    Raises `InvalidArgumentError` where shapes or labels do not fit, or logits are no finite numbers.
+    """
+    logits, labels = _collected(model, data) if isinstance(model, nn.Module) else (model, data)
+    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
+        raise InvalidArgumentError(
+            "temperature_scaling(): expected a model and a loader, or logits and labels as tensors."
+        )
+    z, y = _flat(logits.detach().double().cpu(), labels.detach().cpu())
+    temperature, fits = _fitted(z, y)
+    notes = []
+    if not fits:
+        notes.append(f"The likelihood still rises at T = {shown(temperature)}: these logits have no best temperature.")
+    if float((z.argmax(1) == y).double().mean()) >= NEARLY_RIGHT:
+        notes.append("Nearly all are classified rightly: if the model was trained on these samples, T means nothing.")
+    if len(y) < FEW:
+        notes.append(f"{len(y)} samples leave each of the {BINS} bins few: the two ECEs are rough.")
+    return Calibration(temperature, reliability(z, y), reliability(z / temperature, y), len(y), tuple(notes))
+
+
+def reliability(logits: Tensor, labels: Tensor) -> Reliability:
+    """Reliability of logits, shape (n, classes), for labels, shape (n,): bins (0, 1/15], (1/15, 2/15], …"""
+    confidence, predicted = (part.numpy() for part in logits.softmax(1).max(1))
+    right = (predicted == labels.numpy()).astype(np.float64)
+    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    counts = np.bincount(place, minlength=BINS).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        sure = np.bincount(place, confidence, BINS) / counts
+        accuracy = np.bincount(place, right, BINS) / counts
+    ece = float(np.nansum(counts * np.abs(accuracy - sure)) / len(right))
+    return Reliability(counts, sure, accuracy, ece, float(nn.functional.cross_entropy(logits, labels)))
+
+
+def _fitted(logits: Tensor, labels: Tensor) -> tuple[float, bool]:
+    """The T of least negative log-likelihood, and whether there is one within bounds.
+
+    Over log T, so that T stays positive; the loss is convex in 1/T, and so has one minimum over log T as well.
+    """
+    log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_t], max_iter=100, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+    def loss_at(log_temperature: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits * torch.exp(-log_temperature), labels)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_at(log_t.clamp(-log(BOUND), log(BOUND)))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        losses = {log_end: float(loss_at(torch.tensor(log_end))) for log_end in (-log(BOUND), log(BOUND))}
+        end = min(losses, key=lambda log_end: losses[log_end])
+        fits = float(loss_at(log_t)) < losses[end] and abs(log_t.item()) < log(BOUND)
+    return exp(log_t.item() if fits else end), fits
+
+
+def _collected(model: nn.Module, loader: Any) -> tuple[Tensor, Tensor]:
+    """The logits and labels of one pass over the loader, on the CPU."""
+    inner, batches = unwrapped(model), as_batches(loader)
+    supply = Supply(batches, device_of(inner))
+    logits, labels = [], []
+    with untouched(model, loader), evaluating([inner]), torch.no_grad():
+        for batch in supply.once():
+            inputs, targets = inputs_and_targets(batch)
+            logits.append(logits_in(model_output(model, inputs)).detach().cpu())
+            labels.append(targets.detach().cpu())
+    if not labels:
+        raise InvalidArgumentError("temperature_scaling(): the loader has no batches.")
+    return torch.cat(logits), torch.cat(labels)
+
+
+def _flat(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of shape (n, classes) and labels of shape (n,), without those that do not count."""
+    if logits.shape == labels.shape or (logits.shape[-1:] == (1,) and logits.shape[:-1] == labels.shape):
+        one = logits.reshape(-1)
+        flat = torch.stack([torch.zeros_like(one), one], 1)  # σ(z) is the second's share of softmax(0, z)
+    elif logits.shape[:1] + logits.shape[2:] == labels.shape:
+        flat = logits.movedim(1, -1).reshape(-1, logits.shape[1])
+    elif logits.shape[:-1] == labels.shape:
+        flat = logits.reshape(-1, logits.shape[-1])
+    else:
+        raise InvalidArgumentError(
+            f"Logits of shape {tuple(logits.shape)} do not fit labels of shape {tuple(labels.shape)}: expected one "
+            "dimension more than the labels have, that of the classes."
+        )
+    whole = labels.reshape(-1).long()
+    counts = whole != IGNORED
+    flat, whole = flat[counts], whole[counts]
+    if not len(whole) or not flat.isfinite().all():
+        raise InvalidArgumentError(
+            "Logits must be finite numbers, and there must be some: the model may have diverged."
+        )
+    if int(whole.min()) < 0 or int(whole.max()) >= flat.shape[1]:
+        raise InvalidArgumentError(
+            f"Labels lie between {int(whole.min())} and {int(whole.max())}, but there are {flat.shape[1]} classes."
+        )
+    return flat, whole
