@@ -10,7 +10,7 @@ from diagnose.dashboard.lines import line, on
 from diagnose.diagnosis import Diagnosis
 from diagnose.facts import scheduler_types
 from diagnose.reports.figures import PALETTE
-from diagnose.schedule_shapes import named, rates, recommended
+from diagnose.schedule_advice import ran, rates, recommended
 from diagnose.signals import LR
 
 POINTS: Final = 400
@@ -32,16 +32,16 @@ def with_recommended(figure: dict[str, Any], diagnosis: Diagnosis, *, dark: bool
 
 def sentence(diagnosis: Diagnosis) -> str:
     """What ran, by name, and what is recommended; empty where neither is known."""
-    ran, advised = named(diagnosis.run.scalar(LR)), recommended(diagnosis)
+    present, advised = ran(diagnosis.run.scalar(LR)), recommended(diagnosis)
     kinds = ", ".join(scheduler_types(diagnosis.run.setup))
     parts = []
-    if ran is not None:
-        parts.append(f"Ran: {ran.told()}{f' ({kinds})' if kinds else ''}.")
+    if present is not None:
+        parts.append(f"Ran: {present.told()}{f' ({kinds})' if kinds else ''}.")
     if advised is not None:
         parts.append(
             f"Recommended: {advised.told()}{f' at step {advised.end:,}' if advised.final < advised.peak else ''}."
         )
-    elif ran is not None and not diagnosis.healthy:
+    elif present is not None and not diagnosis.healthy:
         parts.append("The prescription leaves it as it is.")
     return " ".join(parts)
 

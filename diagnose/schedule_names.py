@@ -2,13 +2,8 @@
 
     named_schedule(run.scalar("lr/group0"))      # NamedSchedule(name="cosine", warmup_steps=500, peak=0.1, end=0.0, …)
 
-Each curve is drawn as a share of the peak over the share x of the steps after warmup, from 1 down to the last rate e:
-
-    cosine        e + (1 − e) (1 + cos πx) / 2
-    linear        1 − (1 − e) x
-    polynomial    (1 − (1 − e^(1/p)) x)^p, the power p fitted between 1/2 and 8
-    exponential   e^x
-    steps         falls at a few places, level in between
+The curves are those of schedule_curves.py; a polynomial's power is fitted between 1/2 and 8. A schedule of steps falls
+at a few places, and is level in between.
 
 Sources: K30 (stability-scaling §3).
 """
@@ -23,6 +18,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from diagnose.run import Series, Values
+from diagnose.schedule_curves import cosine, exponential, polynomial
 from diagnose.schedules import ROSE, warmup_steps
 
 NEAR: Final = 0.02  # of the peak, root mean square: what a fit may be off by, as logged rates are exact
@@ -86,21 +82,6 @@ def _fitted(x: Values, rate: Values) -> tuple[str, float, float | None] | None:
     if error < errors[name]:
         return ("polynomial", error, power) if error <= NEAR else None
     return (name, errors[name], None) if errors[name] <= NEAR else None
-
-
-def cosine(x: Values, end: float) -> Values:
-    """From 1 to `end` over x in [0, 1], level at both ends."""
-    return end + (1 - end) * (1 + np.cos(np.pi * x)) / 2
-
-
-def polynomial(x: Values, end: float, power: float = 1.0) -> Values:
-    """From 1 to `end` over x in [0, 1]; linear at power 1."""
-    return np.asarray((1 - (1 - end ** (1 / power)) * x) ** power, np.float64)
-
-
-def exponential(x: Values, end: float) -> Values:
-    """From 1 to `end` over x in [0, 1] by one factor a step; an end of 0 stands for a millionth."""
-    return np.asarray(max(end, 1e-6) ** x, np.float64)
 
 
 CURVES: Final[Mapping[str, Callable[[Values, float], Values]]] = {

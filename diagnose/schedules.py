@@ -1,9 +1,6 @@
-"""Learning-rate schedules: what the logged rate tells about the one that ran, and the course that a name stands for."""
+"""Learning-rate schedules: what the logged rate tells about the one that ran."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Final
 
 import numpy as np
 
@@ -63,37 +60,3 @@ def _between(lr: Series | None, first: int, last: int) -> Values:
     steps = lr.finite.steps
     begin, end = int(np.searchsorted(steps, first, side="right")) - 1, int(np.searchsorted(steps, last, side="right"))
     return lr.finite.values[max(begin, 0) : end]
-
-
-# The share of the peak that each schedule leaves, by the share of the steps after the warmup that are done. Their
-# words are looked for in a scheduler's name in this order.
-_STEPS_AT, _STEPS_BY = (1 / 3, 2 / 3), 0.1  # step decay as it is usually set: a tenth, after each third
-_SHAPES: Final[Mapping[str, tuple[str, Callable[[Values], Values]]]] = {
-    "constant": ("held", np.ones_like),
-    "linear": ("a straight fall to zero", lambda done: 1 - done),
-    "polynomial": ("a squared fall to zero", lambda done: (1 - done) ** 2),
-    "step": (
-        "a tenth after each third",
-        lambda done: np.prod([np.where(done < at, 1.0, _STEPS_BY) for at in _STEPS_AT], axis=0),
-    ),
-    "cosine": ("a cosine to zero", lambda done: 0.5 * (1 + np.cos(np.pi * done))),  # K30 (stability-scaling §3)
-}
-_USUAL: Final = "cosine"  # with a linear warmup the strong default: K31 (interdependencies §11)
-
-
-def shape_of(scheduler: str) -> str:
-    """Which of the known shapes a scheduler's name tells; a cosine where it tells none."""
-    name = scheduler.lower().replace("_", "")
-    return next((word for word in _SHAPES if word in name), _USUAL)
-
-
-def in_words(scheduler: str) -> str:
-    """What the rate does after the warmup, in words."""
-    return _SHAPES[shape_of(scheduler)][0]
-
-
-def course(scheduler: str, peak: float, steps: Values, warmup: float, length: float) -> Values:
-    """The rate at each of `steps`: a linear rise over `warmup` to `peak`, then the scheduler's shape to the end."""
-    done = np.clip((steps - warmup) / max(length - warmup, 1.0), 0, 1)
-    falling = _SHAPES[shape_of(scheduler)][1](done)
-    return peak * np.where(steps < warmup, steps / max(warmup, 1.0), falling)

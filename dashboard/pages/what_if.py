@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
 
-from diagnose import schedules
+from diagnose import schedule_curves
 from diagnose.dashboard import coupling_graph
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
@@ -184,7 +184,7 @@ def _shapes(ways: Mapping[str, Settings]) -> str:
     if not drawn:
         return "A schedule needs lr, and steps or epochs with batch_size and dataset_size."
     words = {
-        name: schedules.in_words(settings.word("scheduler"))
+        name: schedule_curves.in_words(settings.word("scheduler"))
         + ("" if settings.word("scheduler") else ", as no scheduler is told")
         for name, settings in drawn.items()
     }
@@ -199,4 +199,4 @@ def _course(settings: Settings) -> tuple[list[float], list[float]] | None:
         return None
     warmup = min(settings.number("warmup_steps") or 0.0, steps)
     at = np.unique(np.r_[np.linspace(0, steps, POINTS), warmup])
-    return at.tolist(), schedules.course(settings.word("scheduler"), lr, at, warmup, steps).tolist()
+    return at.tolist(), schedule_curves.course(settings.word("scheduler"), lr, at, warmup, steps).tolist()

@@ -50,6 +50,7 @@ class _Turn(NamedTuple):
 
     @property
     def rise(self) -> float:
+        """How far the last level lies above the best."""
         return self.last - self.best
 
     def beyond(self, scale: float) -> float:

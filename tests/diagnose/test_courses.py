@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diagnose.schedules import course, in_words
+from diagnose.schedule_curves import course, in_words
 
 LENGTH, WARMUP, PEAK = 90, 10, 0.4
 

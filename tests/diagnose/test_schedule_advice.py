@@ -7,7 +7,7 @@ import pytest
 
 import diagnose
 from diagnose.run import Series
-from diagnose.schedule_shapes import named, recommended
+from diagnose.schedule_advice import ran, recommended
 
 RUNS = Path(__file__).parents[2] / "fixtures" / "runs"
 
@@ -33,16 +33,16 @@ T = np.linspace(0, 1, 400)
     ],
 )
 def test_a_schedule_is_named_by_its_shape(values, shape):
-    assert named(_lr(values)).shape == shape
+    assert ran(_lr(values)).shape == shape
 
 
 def test_a_warmup_is_told_apart_from_what_follows():
-    found = named(_lr(np.concatenate([np.linspace(0.002, 0.1, 50), 0.05 * (1 + np.cos(np.pi * T))])))
+    found = ran(_lr(np.concatenate([np.linspace(0.002, 0.1, 50), 0.05 * (1 + np.cos(np.pi * T))])))
     assert found.shape == "cosine" and 45 <= found.warmup <= 50 and found.peak == pytest.approx(0.1)
 
 
 def test_too_few_rates_and_rates_of_0_have_no_name():
-    assert named(_lr([0.1, 0.1])) is None and named(_lr(np.zeros(50))) is None and named(None) is None
+    assert ran(_lr([0.1, 0.1])) is None and ran(_lr(np.zeros(50))) is None and ran(None) is None
 
 
 def test_the_recommended_schedule_follows_the_prescription():
