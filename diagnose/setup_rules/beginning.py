@@ -95,10 +95,10 @@ def _inert(norm: Series, loss: Series | None) -> bool:
         or early.min() <= 0
     ):
         return False
-    moves = [
-        float(np.median(np.abs(np.diff(values)) / np.abs(values[1:])))
-        for values in (norm.values[FIRST:INERT_UNTIL], loss.values[FIRST:INERT_UNTIL])
-    ]
+    stretches = [series.values[FIRST:INERT_UNTIL] for series in (norm, loss)]
+    if not all(np.isfinite(values).all() and values.all() for values in stretches):
+        return False
+    moves = [float(np.median(np.abs(np.diff(values) / values[1:]))) for values in stretches]
     return moves[0] < INERT and moves[0] * SCATTERS < moves[1]
 
 
