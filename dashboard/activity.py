@@ -1,4 +1,4 @@
-"""Whether a run is live, stalled or finished, told by its closing mark or the age of its last write."""
+"""Whether a run is live, stalled, silent or finished, told by its closing mark, its plan and its last write."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 import numpy as np
 
+from diagnose.logs.layout import OWN_TAGS
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
-Activity = Literal["live", "stalled", "finished"]
+Activity = Literal["live", "stalled", "silent", "finished"]
 
 LIVE_S: Final = 60.0  # the monitor flushes every few seconds: a minute of silence is no accident
 FINISHED_S: Final = 900.0  # what has been silent for a quarter of an hour is not waited for
@@ -17,19 +18,27 @@ RHYTHM: Final = 3.0  # times the run's own pause between writes: one that logs o
 RECENT: Final = 20  # writes that its rhythm is taken from
 
 
-def activity(last_write_s: float, now_s: float, pause_s: float = 0.0, *, closed: bool = False) -> Activity:
-    """`finished` where the log was closed, else told by its age.
+def activity(
+    last_write_s: float, now_s: float, pause_s: float = 0.0, *, ended: bool = False, marks_its_end: bool = False
+) -> Activity:
+    """`finished` where the run has `ended`, else told by the age of its last write.
 
-    `live` up to a minute after the last write, `stalled` up to a quarter of an hour, then `finished`.
+    `live` up to a minute, then `stalled`. A writer that `marks_its_end` and has not is stalled for good; of another
+    nothing is claimed after a quarter of an hour but that it is `silent`.
 
     Both limits stretch to three times `pause_s`, the run's own usual pause between two writes.
     """
-    if closed:
+    if ended:
         return "finished"
     age = now_s - last_write_s
     if age <= max(LIVE_S, RHYTHM * pause_s):
         return "live"
-    return "stalled" if age <= max(FINISHED_S, 2 * RHYTHM * pause_s) else "finished"
+    return "stalled" if marks_its_end or age <= max(FINISHED_S, 2 * RHYTHM * pause_s) else "silent"
+
+
+def marks_its_end(run: Run) -> bool:
+    """Whether the log is one of ours, which are closed where training ends by itself."""
+    return bool(run.setup.optimizer) or any(name.startswith(OWN_TAGS) for name in run.scalars)
 
 
 def usual_pause_s(run: Run) -> float:

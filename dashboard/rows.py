@@ -4,108 +4,45 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-
-from diagnose.curves import reduced
 from diagnose.dashboard.addresses import run_address
-from diagnose.dashboard.health import health, rank, worst_finding
+from diagnose.dashboard.health import WORST_FIRST, health
+from diagnose.dashboard.plan import in_words
 from diagnose.dashboard.store import Entry
-from diagnose.diagnosis import Change, Diagnosis
-from diagnose.reports.numbers import shown
-from diagnose.reports.titles import title_of
-from diagnose.run import Series
-from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
+from diagnose.dashboard.summary import whole
 
-SPARK_POINTS: Final = 48  # of the loss curve in a cell 110 pixels wide
+__all__ = ["Row", "row_of", "whole"]
+
 Row = dict[str, Any]
 
-
-def rows(entries: list[Entry]) -> list[Row]:
-    """One row per run, the worst first; among equals those that still run, then by name."""
-    return [_row(entry) for entry in sorted(entries, key=_worst_first)]
+_OWN: Final = frozenset({"pace_s", "pause_s", "ended", "marks_its_end", "planned"})  # of a summary, not of its row
 
 
-def _worst_first(entry: Entry) -> tuple[int, float, bool, str]:
-    worst = worst_finding(entry)
-    return (rank(entry), -worst.confidence if worst else 0.0, entry.activity == "finished", entry.name)
-
-
-def _row(entry: Entry) -> Row:
+def row_of(entry: Entry) -> Row:
+    """The row of one run; what is not known of it is not in it."""
+    word = health(entry)
     row: Row = {
         "name": entry.name,
         "href": run_address(entry.name),
-        "health": health(entry),
-        "order": f"{rank(entry)} {health(entry)}",  # sorts by rank, and the filter finds the word
+        "health": word,
+        "rank": WORST_FIRST.index(word),
         "activity": entry.activity,
+        "written": round(entry.last_write_s),
         "finding": entry.problem,
     }
-    return row | _told_by(entry) if entry.diagnosis else row
+    if entry.summary is None or entry.problem:
+        return row
+    told = {field: value for field, value in entry.summary.items() if field not in _OWN and value not in (None, "")}
+    return row | {"finding": ""} | told | _progress(entry)
 
 
-def _told_by(entry: Entry) -> Row:
-    diagnosis, worst = entry.diagnosis, worst_finding(entry)
-    assert diagnosis is not None
-    setup = diagnosis.run.setup
-    changes = diagnosis.prescription.changes
-    return {
-        "finding": title_of(worst) if worst else "",
-        "summary": worst.summary if worst else "",
-        "change": change_in_short(changes[0]) if changes else "",
-        "more": len(changes) - 1 if changes else 0,
-        "spark": _spark(diagnosis),
-        "steps": diagnosis.run.steps,
-        "steps_text": f"{diagnosis.run.steps:,}",
-        **_valued("train", _last(diagnosis, TRAIN_LOSS)),
-        **_valued("validation", _last(diagnosis, VALIDATION_LOSS)),
-        **_valued("lr", setup.optimizer_setting("lr") or _first(diagnosis, LR)),
-        **_valued("batch", whole(setup.config_number("batch_size"))),
-        "optimizer": str(setup.optimizer.get("type", "")),
-    }
-
-
-def change_in_short(change: Change) -> str:
-    """`lr 0.4 → 0.1`, or the remedy's title where there are no numbers."""
-    if change.after is None:
-        return change.title
-    before = "" if change.before is None else f"{shown(change.before)} → "
-    return f"{change.setting} {before or '→ '}{shown(change.after)}"
-
-
-def whole(value: float | None) -> float | None:
-    """A whole number as such, so that all its digits are shown."""
-    return int(value) if value is not None and value.is_integer() else value
-
-
-def _valued(field: str, value: float | None) -> Row:
-    """The value to sort by and its text; a value that is no number sorts as missing but is shown."""
-    if value is None:
-        return {}
-    return {field: value if np.isfinite(value) else None, f"{field}_text": shown(value)}
-
-
-def _last(diagnosis: Diagnosis, signal: str) -> float | None:
-    series = diagnosis.run.scalar(signal)
-    return None if series is None else float(series.values[-1])
-
-
-def _first(diagnosis: Diagnosis, signal: str) -> float | None:
-    series = diagnosis.run.scalar(signal)
-    return None if series is None else float(series.values[0])
-
-
-def _spark(diagnosis: Diagnosis) -> list[list[float]]:
-    """The loss curve in a unit square: x the share of the run, y the share of the loss's range, 1 at the top."""
-    series = diagnosis.run.scalar(TRAIN_LOSS) or diagnosis.run.scalar(VALIDATION_LOSS)
-    if series is None or len(series.finite) < 2:
-        return []
-    return _in_unit_square(series)
-
-
-def _in_unit_square(series: Series) -> list[list[float]]:
-    curve = reduced(series, SPARK_POINTS)
-    # Losses that explode would flatten everything before; a logarithm keeps both readable.
-    values = np.log(curve.values) if (curve.values > 0).all() else curve.values
-    low, high = values.min(), values.max()
-    heights = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
-    shares = (curve.steps - curve.steps[0]) / max(1, curve.steps[-1] - curve.steps[0])
-    return [[round(float(x), 3), round(float(y), 3)] for x, y in zip(shares, heights, strict=True)]
+def _progress(entry: Entry) -> Row:
+    """How far the run has come, and what is left of one that still runs, as far as its settings tell."""
+    told = entry.summary or {}
+    steps, planned, share, pace_s = told["steps"], told["planned"], told["progress"], told["pace_s"]
+    if not planned:
+        return {"progress_text": f"{steps:,} steps"}
+    progress: Row = {"progress": round(share, 4), "progress_text": f"step {steps:,} of {planned:,}"}
+    if entry.activity == "live" and pace_s:
+        left_s = (planned - steps) * pace_s
+        progress |= {"left_s": round(left_s), "left_s_text": in_words(left_s), "left": f"{in_words(left_s)} left"}
+    return progress

@@ -11,6 +11,10 @@
   cells.Health = ({ data }) =>
     h("span", { className: `health health-${data.health}` }, icon(data.health), h("span", null, data.health));
 
+  const activity = (data) => h("span", { className: `activity activity-${data.activity}` }, data.activity);
+
+  cells.Activity = ({ data }) => activity(data);
+
   cells.RunName = ({ data }) => {
     const open = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
@@ -22,28 +26,66 @@
     return h("div", { className: "two-lines", title: data.name },
       h("a", { href: data.href, onClick: open, className: "run-link" }, data.name.slice(cut + 1)),
       h("span", { className: "second-line" },
-        h("span", { className: `activity activity-${data.activity}` }, data.activity),
+        activity(data),
         h("span", { className: "only-narrow" }, data.finding ? ` · ${data.finding}` : ""),
         cut > 0 && h("span", null, ` · ${data.name.slice(0, cut)}`)));
   };
 
   cells.Finding = ({ data }) =>
     h("div", { className: "two-lines", title: data.summary || data.finding },
-      h("span", { className: data.summary ? "" : "wrapping" }, data.finding || none()));
+      h("span", { className: data.summary ? "" : "wrapping" }, data.finding || none()),
+      data.stage && h("span", { className: "second-line" }, data.stage));
 
   cells.Change = ({ data }) =>
     h("div", { className: "two-lines", title: data.more > 0 ? `${data.change}, and ${data.more} more with it` : data.change },
       h("span", { className: "change-short" }, data.change || none(),
         data.more > 0 && h("span", { className: "second-line number" }, ` +${data.more}`)));
 
-  cells.Number = ({ data, colDef }) => h("span", { className: "number" }, data[`${colDef.field}_text`] || none());
+  cells.Number = ({ data, value, colDef }) =>
+    h("span", { className: "number" }, data[`${colDef.field}_text`] ?? window.runsTable.shown(value) ?? none());
 
-  cells.Spark = ({ data }) => {
-    const points = data.spark || [];
-    if (points.length < 2) return none();
-    const path = points.map(([x, y]) => `${(2 + x * 100).toFixed(1)},${(30 - y * 28).toFixed(1)}`).join(" ");
-    return h("svg", { viewBox: "0 0 104 32", className: `spark spark-${data.health}`, role: "img", "aria-label": "training loss" },
-      h("polyline", { points: path }));
+  cells.Setting = ({ value }) => h("span", { className: "number setting" }, window.runsTable.shown(value) ?? none());
+
+  cells.Progress = ({ data }) => {
+    if (!data.progress_text) return none();
+    const known = data.progress !== undefined;
+    const told = known ? `${Math.floor(data.progress * 100)} %` : data.progress_text;
+    return h("div", { className: "two-lines progress", title: data.progress_text },
+      h("span", { className: "number" }, told, data.left && h("span", { className: "second-line" }, ` · ${data.left}`)),
+      known
+        ? h("span", { className: "bar", role: "img", "aria-label": data.progress_text },
+            h("span", { className: `bar-done bar-${data.activity}`, style: { width: `${data.progress * 100}%` } }))
+        : null);
+  };
+
+  // The curve's points are pairs of bytes in base64 (dashboard/sparks.py).
+  const points = (curve) => {
+    const bytes = window.atob(curve);
+    const told = [];
+    for (let at = 0; at + 1 < bytes.length; at += 2) {
+      told.push(`${(2 + bytes.charCodeAt(at) * 86 / 255).toFixed(1)},${(26 - bytes.charCodeAt(at + 1) * 24 / 255).toFixed(1)}`);
+    }
+    return told.join(" ");
+  };
+
+  cells.Spark = ({ data, colDef }) => {
+    const text = data[`${colDef.field}_text`];
+    const curve = data[colDef.field === "train" ? "loss" : "validation_loss"];
+    if (!curve && text === undefined) return none();
+    return h("div", { className: "two-lines" },
+      curve && h("svg", { viewBox: "0 0 90 28", className: `spark spark-${data.health}`, role: "img", "aria-label": `${colDef.headerName} over steps` },
+        h("polyline", { points: points(curve) })),
+      h("span", { className: "second-line number" }, text));
+  };
+
+  cells.GroupHead = ({ data, node }) => {
+    const { open, counts, total } = window.runsTable.told(data.group);
+    return h("button", { className: "group-head", "aria-expanded": open, onClick: () => window.runsTable.fold(data.group) },
+      h("span", { className: `icon icon-${open ? "minus" : "plus"}`, "aria-hidden": "true" }),
+      h("span", { className: "group-name" }, window.runsTable.group, ": ", h("strong", null, data.label)),
+      h("span", { className: "quiet number" }, `${total.toLocaleString("en")} ${total === 1 ? "run" : "runs"}`),
+      ...counts.map(([word, count]) =>
+        h("span", { key: word, className: `count health-${word}` }, icon(word), h("strong", null, count), h("span", null, word))));
   };
 
   const linkOf = (cell) => {
@@ -56,36 +98,6 @@
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.classList?.contains("ag-cell")) linkOf(event.target)?.click();
-  });
-
-  // A narrow window keeps health and name; the name's second line then tells the finding.
-  const narrow = window.matchMedia("(max-width: 760px)");
-  const wide = ["ag-Grid-SelectionColumn", "finding", "change", "spark", "train", "validation", "steps", "lr", "optimizer", "batch"];
-  const grid = () => (document.querySelector("#runs-grid .ag-root") ? window.dash_ag_grid.getApi("runs-grid") : null);
-  const fit = () => grid()?.setColumnsVisible(wide, !narrow.matches);
-  narrow.addEventListener("change", fit);
-
-  window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    runs: {
-      filter: async (text) => {
-        (await window.dash_ag_grid.getApiAsync("runs-grid")).setGridOption("quickFilterText", text || "");
-        return window.dash_clientside.no_update;
-      },
-      compare: (rows) => {
-        const chosen = (rows || []).slice(0, 10);
-        const query = chosen.map(({ name }) => `run=${encodeURIComponent(name)}`).join("&");
-        const ready = chosen.length > 1;
-        return [
-          ready ? `compare?${query}` : "compare",
-          ready ? `Compare ${chosen.length} runs` : "Compare",
-          ready ? "button" : "button button-off",
-        ];
-      },
-      fit: async () => {
-        await window.dash_ag_grid.getApiAsync("runs-grid");
-        fit();
-        return window.dash_clientside.no_update;
-      },
-    },
+    if (event.key === "Enter" && event.target.classList?.contains("ag-row")) event.target.querySelector(".group-head")?.click();
   });
 })();

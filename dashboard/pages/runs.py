@@ -1,122 +1,82 @@
-"""All runs: health at a glance, and a table with the worst first."""
+"""All runs: health at a glance, and a table with the worst first.
+
+The server sends rows, and later only those that changed; how they are filtered, grouped and shown is the
+browser's (assets/runs*.js).
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from hashlib import sha256
 from typing import Any, Final
 
 import dash_ag_grid
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from diagnose import symptoms
 from diagnose.dashboard import addresses
+from diagnose.dashboard.changes import Changes
 from diagnose.dashboard.clientside import call_in_browser
-from diagnose.dashboard.health import WORST_FIRST, Health
+from diagnose.dashboard.columns import COLUMNS
 from diagnose.dashboard.pieces import aria, hidden, hint, icon
-from diagnose.dashboard.rows import Row, rows
-from diagnose.dashboard.store import Store
+from diagnose.dashboard.rows import row_of
+from diagnose.dashboard.store import Entry, Store
 
 REFRESH_MS: Final = 2000
+READING_MS: Final = 1250  # while runs are still unread: a look takes a second
 FIRST_LOOK_S: Final = 0.3  # the page opens with what this reads; the refreshes read the rest
 GRID_HEAD_PX: Final = 46
 GRID_ROW_PX: Final = 58
 
 ATTACH: Final = "import diagnose\ndiagnose.attach(model, optimizer)"
 
-_ALWAYS: Final[tuple[Health, ...]] = ("critical", "warning", "healthy")
-
-
-def _number(field: str, title: str, width: int) -> dict[str, Any]:
-    return {
-        "field": field,
-        "headerName": title,
-        "width": width,
-        "cellRenderer": "Number",
-        "type": "rightAligned",
-        "sortingOrder": ["asc", "desc", None],
-    }
-
-
-COLUMNS: Final[list[dict[str, Any]]] = [
-    {"field": "order", "headerName": "Health", "width": 128, "cellRenderer": "Health", "sort": "asc"},
-    {"field": "name", "headerName": "Run", "minWidth": 156, "flex": 3, "cellRenderer": "RunName"},
-    {"field": "finding", "headerName": "Worst finding", "minWidth": 150, "flex": 3, "cellRenderer": "Finding"},
-    {"field": "change", "headerName": "Change first", "minWidth": 152, "flex": 3, "cellRenderer": "Change"},
-    {
-        "field": "spark",
-        "headerName": "Loss",
-        "width": 118,
-        "cellRenderer": "Spark",
-        "cellDataType": False,
-        "sortable": False,
-    },
-    _number("train", "Train", 74),
-    _number("validation", "Valid.", 74),
-    _number("steps", "Steps", 76),
-    _number("lr", "lr", 74),
-    {"field": "optimizer", "headerName": "Optimizer", "width": 94},
-    _number("batch", "Batch", 66),
-]
-
 
 def layout(store: Store) -> html.Div:
     """The page as it opens, with what is already known of each run."""
-    known = rows(store.entries(FIRST_LOOK_S))
+    known = store.changes(budget_s=FIRST_LOOK_S)
     return html.Div(
         [
-            dcc.Interval(id="runs-refresh", interval=REFRESH_MS),
-            dcc.Store(id="runs-shown", data=_digest(known)),
-            html.Div(
-                [
-                    html.Div([html.H1("Runs"), html.Div(_counts(known), id="runs-counts", className="counts")]),
-                    html.Div(
-                        [
-                            dcc.Link(
-                                "Compare", id="runs-compare", href=addresses.COMPARE, className="button button-off"
-                            ),
-                            dmc.TextInput(
-                                id="runs-filter",
-                                placeholder="Filter by name, finding, optimizer …",
-                                leftSection=icon("search"),
-                                className="filter",
-                                **aria(label="Filter runs"),
-                            ),
-                        ],
-                        className="page-tools",
-                    ),
-                ],
-                className="page-head",
-            ),
-            html.Div(_table(known), id="runs-table", style=_table_style(known)),
-            html.Div(_no_runs(store), id="runs-none", style=hidden(bool(known))),
+            dcc.Interval(id="runs-refresh", interval=READING_MS if store.unread else REFRESH_MS),
+            dcc.Store(id="runs-news", data=_news(known)),
+            dcc.Store(id="runs-revision"),
+            dcc.Store(id="runs-words", data={name: symptoms.title(name) for name in symptoms.ids()}),
+            html.Div([html.H1("Runs"), _tools()], className="page-head"),
+            html.Div(id="runs-health", className="chips", role="group", **aria(label="Only runs of one health")),
+            html.Div(id="runs-symptoms", className="chips", role="group", **aria(label="Only runs with one symptom")),
+            html.Div(_table(), id="runs-table", style={"--rows": str(len(known.changed)), **hidden(not known.changed)}),
+            html.Div(_no_match(), id="runs-no-match", style=hidden(hide=True)),
+            html.Div(_no_runs(store), id="runs-none", style=hidden(bool(known.changed))),
         ],
-        className="page",
+        className="page runs-page",
     )
 
 
 def connect(app: Dash, store: Store) -> None:
-    """Refresh the table while it is open, but only where something has changed."""
+    """Send the open page what has changed; whatever it shows of that is decided in the browser."""
 
     @app.callback(
-        Output("runs-grid", "rowData"),
-        Output("runs-counts", "children"),
-        Output("runs-table", "style"),
-        Output("runs-none", "style"),
-        Output("runs-shown", "data"),
+        Output("runs-news", "data"),
+        Output("runs-refresh", "interval"),
         Input("runs-refresh", "n_intervals"),
-        State("runs-shown", "data"),
+        State("runs-revision", "data"),
+        State("runs-refresh", "interval"),
         prevent_initial_call=True,
     )
-    def refresh(_: int, shown: str) -> tuple[Any, ...]:
-        current = rows(store.entries())
-        digest = _digest(current)
-        if digest == shown:
+    def refresh(_: int, revision: str | None, interval: int) -> tuple[Any, Any]:
+        changes = store.changes(revision or "")
+        wanted = READING_MS if store.unread else REFRESH_MS
+        if not changes.any and wanted == interval:
             raise PreventUpdate
-        return current, _counts(current), _table_style(current), hidden(bool(current)), digest
+        return _news(changes) if changes.any else no_update, no_update if wanted == interval else wanted
 
+    call_in_browser(
+        app,
+        "runs.take",
+        Output("runs-revision", "data"),
+        Input("runs-news", "data"),
+        State("runs-words", "data"),
+        at_start=True,
+    )
     call_in_browser(
         app,
         "runs.compare",
@@ -125,15 +85,26 @@ def connect(app: Dash, store: Store) -> None:
         Output("runs-compare", "className"),
         Input("runs-grid", "selectedRows"),
     )
-    call_in_browser(app, "runs.filter", Output("runs-filter", "error"), Input("runs-filter", "value"))
-    call_in_browser(app, "runs.fit", Output("runs-grid", "className"), Input("runs-grid", "id"), at_start=True)
+    call_in_browser(app, "runs.search", Output("runs-filter", "error"), Input("runs-filter", "value"))
 
 
-def _table(known: list[Row]) -> dash_ag_grid.AgGrid:
+def _tools() -> html.Div:
+    compare = dcc.Link("Compare", id="runs-compare", href=addresses.COMPARE, className="button button-off")
+    search = dmc.TextInput(
+        id="runs-filter",
+        placeholder="Search name, finding, setting …",
+        leftSection=icon("search"),
+        className="filter",
+        **aria(label="Filter runs"),
+    )
+    return html.Div([compare, search, html.Div(id="runs-view", className="view")], className="page-tools")
+
+
+def _table() -> dash_ag_grid.AgGrid:
     return dash_ag_grid.AgGrid(
         id="runs-grid",
         columnDefs=COLUMNS,
-        rowData=known,
+        rowData=[],
         getRowId="params.data.name",
         defaultColDef={"resizable": True, "sortable": True, "suppressHeaderMenuButton": True},
         style={"height": "100%"},
@@ -142,8 +113,10 @@ def _table(known: list[Row]) -> dash_ag_grid.AgGrid:
             "headerHeight": GRID_HEAD_PX,
             "suppressColumnVirtualisation": True,  # the row's link must be there wherever one has scrolled to
             "suppressMovableColumns": True,
+            "suppressNoRowsOverlay": True,
             "enableCellTextSelection": True,
             "animateRows": False,
+            "fullWidthCellRenderer": "GroupHead",
             "rowSelection": {"mode": "multiRow", "headerCheckbox": False, "enableClickSelection": False},
             "selectionColumnDef": {"width": 44, "suppressHeaderMenuButton": True},
             "tooltipShowDelay": 400,
@@ -151,21 +124,13 @@ def _table(known: list[Row]) -> dash_ag_grid.AgGrid:
     )
 
 
-def _table_style(known: list[Row]) -> dict[str, str]:
-    """The number of rows, from which the style sheet makes the table's height; nothing to see without rows."""
-    return {"--rows": str(len(known)), **hidden(not known)}
-
-
-def _counts(known: list[Row]) -> list[html.Span]:
-    counted = Counter(row["health"] for row in known)
-    words = [word for word in WORST_FIRST if counted[word] or word in _ALWAYS]
-    return [
-        html.Span(
-            [icon(word), html.Strong(str(counted[word])), html.Span(word)],
-            className=f"count health-{word}" + ("" if counted[word] else " count-none"),
-        )
-        for word in words
-    ]
+def _news(changes: Changes[Entry]) -> dict[str, Any]:
+    return {
+        "revision": changes.revision,
+        "rows": [row_of(entry) for entry in changes.changed],
+        "gone": changes.gone,
+        "whole": changes.whole,
+    }
 
 
 def _no_runs(store: Store) -> html.Div:
@@ -177,5 +142,10 @@ def _no_runs(store: Store) -> html.Div:
     )
 
 
-def _digest(current: list[Row]) -> str:
-    return sha256(json.dumps(current, sort_keys=True, default=str).encode()).hexdigest()
+def _no_match() -> html.Div:
+    return hint(
+        "No run matches",
+        html.P("There are runs, but none that is all of what is asked for."),
+        html.Button("Show all runs", id="runs-show-all", className="button"),
+        name="search",
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diagnose.errors import NoRunError
 from diagnose.logs import layout
@@ -98,6 +98,35 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+class Contents(NamedTuple):
+    """What a folder holds: the run's `files` (none where it is no run), and the folders `within` that may hold others.
+
+    That stays so while the folder and those `watched` keep their time of change, if it is `settled`.
+    """
+
+    files: tuple[Path, ...]
+    within: tuple[Path, ...]
+    watched: tuple[Path, ...]
+    settled: bool
+
+
+def contents_of(folder: Path) -> Contents:
+    """One folder as `find_runs` and `files_of` see it, for those who look at it again and again."""
+    names, subfolders = _listing(folder)
+    splits = _splits(folder, names, subfolders)
+    foreign = None if names or splits else foreign_log_of(folder)
+    files = [path for _, path in _by_split(folder, names, splits)] or (files_of(folder) if foreign is not None else [])
+    checkpoints = [name for name in subfolders if CHECKPOINT.fullmatch(name)]
+    within = [name for name in subfolders if name not in splits and name not in checkpoints]
+    watched = {*splits_by_name(subfolders, beside_events=bool(names)), *checkpoints}
+    return Contents(
+        files=tuple(files),
+        within=() if foreign == folder else tuple(folder / name for name in within),
+        watched=tuple(folder / name for name in watched),
+        settled=foreign != folder,
+    )
+
+
 def files_of(run: Path) -> list[Path]:
     """The files that a run is read from: its event files, else its log of another kind."""
     events = [path for _, path in event_files_of(run)]
@@ -110,8 +139,12 @@ def files_of(run: Path) -> list[Path]:
 def event_files_of(run: Path) -> list[tuple[str, Path]]:
     """The run's event files with the split whose folder they lie in ("" for none), oldest first."""
     names, subfolders = _listing(run)
+    return _by_split(run, names, _splits(run, names, subfolders))
+
+
+def _by_split(run: Path, names: Iterable[str], splits: Mapping[str, str]) -> list[tuple[str, Path]]:
     found = [("", run / name) for name in names]
-    for folder, split in _splits(run, names, subfolders).items():
+    for folder, split in splits.items():
         found += [(split, run / folder / name) for name in _listing(run / folder)[0]]
     return found
 

@@ -1,0 +1,64 @@
+"""How long a run was to be, how fast it goes, and what is left: only where settings and wall times tell."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from diagnose import facts
+from diagnose.prescriptions.settings import settings_of
+from diagnose.run import Run
+from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
+
+RECENT: Final = 200  # values of the loss that the pace is taken from
+BEYOND: Final = 1.02  # of the plan: a run that went further had another one
+
+
+def planned_steps(run: Run) -> int | None:
+    """Optimizer steps that the settings ask for; None where they do not tell, or the run has gone beyond."""
+    settings = settings_of(run)
+    told = settings.number("steps")
+    if told is None and (epochs := settings.number("epochs")):
+        per_epoch = facts.steps_per_epoch(run.setup) or settings.steps_per_epoch
+        told = epochs * per_epoch if per_epoch else None
+    if told is None or told < 1 or run.steps > BEYOND * told:
+        return None
+    return round(told)
+
+
+def pace_s(run: Run) -> float | None:
+    """Seconds a step of late; None where too little was logged or its clock stood still."""
+    loss = run.scalar(TRAIN_LOSS) or run.scalar(VALIDATION_LOSS)
+    if loss is None or len(loss) < 3:
+        return None
+    steps, times = loss.steps[-RECENT:], loss.wall_times[-RECENT:]
+    took, done = float(times[-1] - times[0]), int(steps[-1] - steps[0])
+    return took / done if np.isfinite(took) and took > 0 and done > 0 else None
+
+
+def progress(run: Run, planned: int | None) -> float | None:
+    """The share of the plan that is done: all of it once its last step was logged, as often as the loss is."""
+    if planned is None:
+        return None
+    return 1.0 if run.steps + _interval(run) >= planned else run.steps / planned
+
+
+def _interval(run: Run) -> int:
+    """Median steps between two values of the loss, 1 where it has too few."""
+    loss = run.scalar(TRAIN_LOSS) or run.scalar(VALIDATION_LOSS)
+    return max(1, int(np.median(np.diff(loss.steps[-RECENT:])))) if loss is not None and len(loss) > 2 else 1
+
+
+def in_words(seconds: float) -> str:
+    """A span of time as a person would say it: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
