@@ -18,7 +18,11 @@ PAGES = {
     "no such page": ("/nowhere", ".hint"),
 }
 
-ALIKE = ("unreadable run", "what if")  # made of what other pages have: looked at in `make test-all` only
+ALIKE = (
+    "unreadable run",
+    "what if",
+    "no such page",
+)  # made of what other pages have: looked at in `make test-all` only
 
 
 def _problems(page) -> list[str]:

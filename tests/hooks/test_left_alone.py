@@ -151,7 +151,7 @@ def tensor_bytes() -> int:
     return sum(storages.values())
 
 
-@pytest.mark.parametrize(("width", "depth"), [(768, 6), (16, 40)])
+@pytest.mark.parametrize(("width", "depth"), [pytest.param(768, 6, marks=pytest.mark.slow), (16, 40)])
 def test_memory_grows_by_a_hundredth_and_a_few_thousand_floats_a_layer_at_most(tmp_path, width, depth):
     model = nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)))
     optimizer = torch.optim.AdamW(model.parameters())

@@ -110,7 +110,14 @@ def reference():
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-@pytest.mark.parametrize("dims", [(2,), (2, 1), (2, 2)], ids=["shards", "copies alone", "copies of shards"])
+@pytest.mark.parametrize(
+    "dims",
+    [
+        pytest.param((2,), id="shards"),
+        pytest.param((2, 1), id="copies alone", marks=pytest.mark.slow),
+        pytest.param((2, 2), id="copies of shards", marks=pytest.mark.slow),
+    ],
+)
 def test_a_sharded_model_has_the_norms_of_the_whole_one(tmp_path, on_ranks, dims):
     on_ranks(int(np.prod(dims)), train, str(tmp_path), dims)
     run = diagnose.load(tmp_path)

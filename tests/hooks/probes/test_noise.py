@@ -279,8 +279,8 @@ def train_on_two_ranks(rank, port, run_dir, way):
     [
         ("plain", "ranks"),
         ("clipped", "consecutive steps"),
-        ("accumulated", "consecutive steps"),
-        ("compiled", "consecutive steps"),
+        pytest.param("accumulated", "consecutive steps", marks=pytest.mark.slow),
+        pytest.param("compiled", "consecutive steps", marks=pytest.mark.slow),
     ],
 )
 def test_ranks_give_it_before_averaging_or_count_where_two_steps_do(way, source, tmp_path, on_ranks):
