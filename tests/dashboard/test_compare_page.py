@@ -70,6 +70,7 @@ def test_the_address_holds_signal_axis_zoom_reference_and_table(visit, address):
     page.get_by_role("switch", name="Only differences").click()
     page.get_by_role("rowheader", name="momentum").wait_for()
     page.get_by_role("heading", name="Compare").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # what the table's rows have moved stands still by then
     box = page.locator("#plot-compare .nsewdrag").bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
     page.mouse.down()
