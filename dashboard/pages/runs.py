@@ -20,11 +20,11 @@ from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.columns import COLUMNS
 from diagnose.dashboard.pieces import aria, hidden, hint, icon
 from diagnose.dashboard.rows import row_of
-from diagnose.dashboard.store import Entry, Store
+from diagnose.dashboard.store import LOOK_BUDGET_S, Entry, Store
 
 REFRESH_MS: Final = 2000
-READING_MS: Final = 1250  # while runs are still unread: a look takes a second
-FIRST_LOOK_S: Final = 0.3  # the page opens with what this reads; the refreshes read the rest
+READING_MS, READING_LOOK_S = 600, 0.4  # while runs are still unread: short looks, so that rows come in soon
+FIRST_LOOK_S: Final = 0.5  # the page opens with what this reads; the refreshes read the rest
 GRID_HEAD_PX: Final = 46
 GRID_ROW_PX: Final = 58
 
@@ -63,7 +63,7 @@ def connect(app: Dash, store: Store) -> None:
         prevent_initial_call=True,
     )
     def refresh(_: int, revision: str | None, interval: int) -> tuple[Any, Any]:
-        changes = store.changes(revision or "")
+        changes = store.changes(revision or "", READING_LOOK_S if store.unread else LOOK_BUDGET_S)
         wanted = READING_MS if store.unread else REFRESH_MS
         if not changes.any and wanted == interval:
             raise PreventUpdate
