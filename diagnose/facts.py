@@ -16,6 +16,8 @@ ACCUMULATION: Final = ("accumulation_steps", "gradient_accumulation_steps", "acc
 PRETRAINED: Final = ("pretrained", "fine_tuning", "finetuning", "finetune")
 EPOCHS: Final = ("epochs", "max_epochs", "num_epochs", "num_train_epochs")
 STRONG_AUGMENTATION: Final = re.compile(r"(rand|auto|trivial)_?augment|mix_?up|cut_?mix|aug_?mix")  # K47 and their kin
+NEGATED: Final = ("no_", "not_", "non_", "disable_", "without_", "skip_")
+BESIDE: Final = ("_prob", "_mode", "_epoch", "_off_epoch", "_switch_prob")  # settings of one, which may be off
 MOVING_TASKS: Final = frozenset({
     "gan", "gans", "wgan", "adversarial", "rl", "reinforcement", "ppo", "dqn", "a2c", "a3c", "sac", "td3",
     "ddpg", "rlhf",
@@ -161,13 +163,18 @@ def weight_decay(setup: Setup) -> float | None:
 
 
 def has_decoupled_decay(setup: Setup) -> bool:
-    """Whether weight decay stays out of the gradient: AdamW, or Adam told to do so."""
-    return "adamw" in optimizer_type(setup).lower() or setup.optimizer_flag("decoupled_weight_decay")
+    """Whether weight decay stays out of the gradient: AdamW, SGDW, or Adam told to do so."""
+    return any(kind in optimizer_type(setup).lower() for kind in ("adamw", "sgdw")) or setup.optimizer_flag(
+        "decoupled_weight_decay"
+    )
 
 
 def is_strong_augmentation(name: str) -> bool:
     """Whether that is the name of one (K47 and their kin), in whatever spelling: `use_mixup`, `timm_randaugment_m9`."""
-    return STRONG_AUGMENTATION.search(name.lower()) is not None and not name.lower().startswith("no_")
+    plain = name.lower()
+    return (
+        STRONG_AUGMENTATION.search(plain) is not None and not plain.startswith(NEGATED) and not plain.endswith(BESIDE)
+    )
 
 
 def strong_augmentation(setup: Setup) -> str:

@@ -19,7 +19,8 @@ def kind_of(optimizer: str) -> Kind:
     What looks for its own rate (schedule-free and D-adapted optimizers, Adafactor), takes the sign of a step (Lion) or
     trusts each layer anew (LARS, LAMB) is `other`: no document here says which rates suit it.
     """
-    plain = re.sub(r"[\s_\-()]", "", optimizer.strip().lower().rpartition(".")[2])
+    told = re.sub(r"<class '(.*)'>|\(.*\)$", r"\1", optimizer.strip().lower())
+    plain = re.sub(r"[\s_\-]", "", told.rpartition(".")[2])
     if not plain:
         return "untold"
     if ADAPTIVE.fullmatch(plain):

@@ -26,6 +26,7 @@ FEWEST: Final = 10  # rates after warmup: fewer fit anything
 POWERS: Final = (0.5, 8.0)
 LEVEL: Final = 1e-6  # relative: two rates that are the same
 FEW_FALLS: Final = 0.1  # of the rates: more places than this, and it is a curve
+FEW_PLACES: Final = 6  # falls of a schedule of steps; more may be a curve that goes on once an epoch
 HARDLY: Final = 0.9  # of the peak: whose last rate lies above it hardly falls, and any curve fits it
 
 
@@ -71,9 +72,16 @@ def _fitted(x: Values, rate: Values) -> tuple[str, float, float | None] | None:
     if (rate > ROSE * np.minimum.accumulate(rate)).any():
         return "cycles", 0.0, None
     falls = int((np.diff(rate) < -LEVEL * rate[:-1]).sum())
-    if falls <= max(FEW_FALLS * len(rate), 1):
+    if falls > max(FEW_FALLS * len(rate), 1):
+        return _curve(x, rate, float(rate[-1]))
+    plateaus = np.r_[0, np.flatnonzero(np.diff(rate) < -LEVEL * rate[:-1]) + 1]  # a curve may go on once an epoch
+    if falls <= FEW_PLACES:
         return "steps", 0.0, None
-    end = float(rate[-1])
+    to_zero = _curve(x[plateaus], rate[plateaus], 0.0)  # where one more epoch would have ended it
+    return to_zero or _curve(x[plateaus] / x[plateaus[-1]], rate[plateaus], float(rate[-1])) or ("steps", 0.0, None)
+
+
+def _curve(x: Values, rate: Values, end: float) -> tuple[str, float, float | None] | None:
     errors = {name: _error(curve(x, end), rate) for name, curve in CURVES.items()}
     name = min(errors, key=lambda one: errors[one])
     if errors[name] <= NEAR / 4 or end > HARDLY:

@@ -13,6 +13,7 @@ from diagnose.prescriptions.settings import Settings, from_config
 
 SAME = 0.01  # relative
 LENGTHS: Final = {"steps": "epochs", "epochs": "steps"}
+SEVERAL: Final = ("lr", *LENGTHS)  # a peak beside a base rate, epochs beside steps
 ONE_STEP: Final = ("batch_size", "accumulation_steps")  # a step's samples: one without the other is another change
 
 Config = Mapping[str, Any]
@@ -34,7 +35,8 @@ def apply(prescription: Prescription, config: Config) -> Applied:
     A setting is changed under the name that the config has for it and in its unit (`warmup_epochs`, `warmup_ratio`);
     None there counts as “off, but understood”. Where the config's value differs from the one that the run showed (a
     peak rate against a base rate, a micro-batch against a whole one), its own is scaled by the same ratio; so are all
-    keys that hold one setting (`lr` and `max_lr`, `epochs` and `total_steps`).
+    keys of the rate and the length (`lr` and `max_lr`, `epochs` and `total_steps`). Of another setting's several keys
+    only those with the value that the run showed are changed.
     What the config does not hold, words where it holds a number, what it holds a list or a mapping for, and what only
     a person can do, is left, and so is what follows a change that was left, and a batch without the accumulation that
     was to make up for it.
@@ -103,14 +105,28 @@ def _scaled(change: Change, held: list[tuple[str, str]], config: Config) -> dict
     """A number, under every key that holds one for the setting; under the only key where it holds none yet."""
     own = {name: from_config({setting: config[name]}).values.get(setting) for setting, name in held}
     numbers = {name: value for name, value in own.items() if isinstance(value, int | float)}
+    numbers = _meant(change, numbers)
     setting_of = {name: setting for setting, name in held}
-    if not numbers:
+    if not any(isinstance(value, int | float) for value in own.values()):
         free = [name for name in own if config[name] is None and setting_of[name] == change.setting][:1]
         numbers = dict.fromkeys(free, 0)
     values = {name: _value(change, setting_of[name], number) for name, number in numbers.items()}
     if not values or any(value is None for value in values.values()):
         return None
     return values
+
+
+def _meant(change: Change, numbers: dict[str, float]) -> dict[str, float]:
+    """Of several keys those that mean the setting: none that is off beside one that is on, and but for the rate and the
+    length, of which a config may hold several, those with the value that the run showed.
+    """
+    on = {name: value for name, value in numbers.items() if value} or numbers
+    if len(on) < 2 or change.setting in SEVERAL:
+        return on
+    before = change.before
+    if not isinstance(before, int | float):
+        return {}
+    return {name: value for name, value in on.items() if isclose(value, before, rel_tol=SAME)}
 
 
 def _value(change: Change, setting: str, own: float) -> float | None:

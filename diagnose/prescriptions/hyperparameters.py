@@ -39,7 +39,8 @@ class Hyperparameter:
             return value is not None and value != ""
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             return False
-        return (value >= 0 if self.zero else value > 0) and value < self.below
+        least = 1 if self.unit in ("samples", "micro-batches", "units", "layers") else 0
+        return (value >= 0 if self.zero else value > 0) and least <= value < self.below
 
     @property
     def wanted(self) -> str:
@@ -115,5 +116,12 @@ def canonical(name: str, value: object = None) -> str:
     plain = name.strip().replace("-", "_")
     known = _BY_ANY_NAME.get(plain) or _BY_ANY_NAME.get(plain.lower()) or plain
     if known in ("warmup", "warmup_steps"):
-        return "warmup_ratio" if isinstance(value, float) and 0 < value < 1 else "warmup_steps"
+        return "warmup_ratio" if _is_share(value) else "warmup_steps"
     return known
+
+
+def _is_share(value: object) -> bool:
+    try:
+        return isinstance(value, float | str) and 0 < float(value) < 1
+    except ValueError:
+        return False

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Final
 
+import numpy as np
+
 from diagnose import facts
 from diagnose.diagnosis import Setting
 from diagnose.optimizer_names import Kind, kind_of
@@ -17,6 +19,7 @@ from diagnose.schedules import peak_lr, warmup_steps
 from diagnose.signals import LR
 
 MOST_ADAPTIVE_LR: Final = 1e-2  # ten times the upper end of K11's range for Adam: beyond it advice does not go
+CAPS: Final = ("max_steps", "max-steps")  # which in Transformers overrides the epochs
 ABOUT: Final = 0.98  # of the epochs' steps: a last batch may be dropped
 CYCLIC: Final = re.compile(r"(one_?cycle|cyclic|triangular)", re.IGNORECASE)
 BATCHNORM: Final = re.compile(r"(\w+\.)*(sync)?_?batch_?norm(\dd)?|bn", re.IGNORECASE)
@@ -76,11 +79,11 @@ class Settings:
 
     @property
     def length_counts_in_epochs(self) -> bool:
-        """Whether the epochs end the training, and not a number of steps that is reached before."""
+        """Whether the epochs end the training, and no number of steps that is known to be reached before."""
         epochs, steps = self.number("epochs"), self.number("steps")
         if not epochs or not steps:
             return True
-        return self.steps_per_epoch is not None and steps >= ABOUT * epochs * self.steps_per_epoch
+        return self.steps_per_epoch is None or steps >= ABOUT * epochs * self.steps_per_epoch
 
     @property
     def kind(self) -> Kind:
@@ -152,7 +155,8 @@ def from_config(config: Mapping[str, Any]) -> Settings:
             values.setdefault(known, plain)
     size = values.pop("dataset_size", None)
     settings = Settings(values, dataset_size=float(size) if isinstance(size, int | float) and size > 0 else None)
-    if not settings.length_counts_in_epochs:
+    capped = settings.steps_per_epoch is None and any(str(name).lower() in CAPS for name in config)
+    if not settings.length_counts_in_epochs or (capped and settings.number("steps")):
         settings = replace(settings, values={name: value for name, value in values.items() if name != "epochs"})
     warmup = _warmup_in_steps(settings)
     return settings if warmup is None else settings.with_("warmup_steps", warmup)
@@ -183,6 +187,8 @@ def _warmup_in_steps(settings: Settings) -> float | None:
 
 
 def _plain(value: object) -> Setting:
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, str):
         try:
             value = float(value) if value.strip() else value

@@ -75,13 +75,16 @@ def gradients_add_up(run: Run) -> Finding | None:
     adds_up = rising >= RISING and LEAST_SUM * first[0] <= first[-1] <= MOST_GROWTH * half
     if first[0] <= 0 or not (adds_up or _inert(norm, run.scalar(TRAIN_LOSS))):
         return None
+    steps = FIRST if adds_up else INERT_UNTIL
+    growth = float(norm.values[steps - 1] / first[0])
+    how = "at nearly each of them" if adds_up else "while it hardly moves from one to the next, as the loss does"
     return breach(
         "gradients_add_up",
         run,
-        f"The gradient's norm grows {first[-1] / first[0]:.3g}-fold over the first {FIRST} steps, at nearly each of"
-        " them: like a sum of gradients that nobody clears.",
+        f"The gradient's norm grows {growth:.3g}-fold over the first {steps} steps, {how}: like a sum of gradients that"
+        " nobody clears.",
         confidence=0.8,
-        growth=float(first[-1] / first[0]),
+        growth=growth,
     )
 
 
@@ -96,7 +99,7 @@ def _inert(norm: Series, loss: Series | None) -> bool:
     ):
         return False
     stretches = [series.values[FIRST:INERT_UNTIL] for series in (norm, loss)]
-    if not all(np.isfinite(values).all() and values.all() for values in stretches):
+    if not all(np.isfinite(values).all() and (values > 0).all() for values in stretches):
         return False
     moves = [float(np.median(np.abs(np.diff(values) / values[1:]))) for values in stretches]
     return moves[0] < INERT and moves[0] * SCATTERS < moves[1]

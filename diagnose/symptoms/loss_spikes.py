@@ -45,6 +45,7 @@ LONGEST = 0.05  # of the run: what lasts longer is a level, not a spike
 BACK = 0.25  # of the height, that may be left of it after the last high value
 GAP = 0.01  # of the run: leaps closer than this are one
 SEVERAL = 3
+FEWEST_BELOW = 2  # needles: a single low value may be an empty batch
 BELOW = 4  # times as many needles upwards as downwards: what a training does to its loss, no log has mirrored
 BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
 MISSING = 1.5  # distances at the most, for each that is seen
@@ -84,7 +85,8 @@ def find(run: Run) -> Iterator[Finding]:
 def _as_often_below(sound: Series, above: Values, gained: float, least: Values, spikes: int) -> bool:
     """Whether needles of that height point downwards too, as where a running mean begins anew with every epoch."""
     deep = (-above > SHARE_OF_FALL * gained) & (-above > least)
-    return BELOW * len(list(_spikes(deep, -above, -sound.values))) >= spikes
+    downwards = len(list(_spikes(deep, -above, -sound.values)))
+    return downwards >= FEWEST_BELOW and BELOW * downwards >= spikes
 
 
 def _of_training(run: Run, sound: Series, spikes: Iterator[_Spike]) -> list[_Spike]:

@@ -140,7 +140,7 @@ def _found(run: Run, curve: curves.Curve, least: float, fall: float) -> Finding 
     period = float(np.median(np.diff(steps[[high for _, high in own]])))
     spread = float(np.std(np.diff(steps[[high for _, high in own]])))
     height = float(np.median(heights))
-    restarts = lr is None and spread < REGULAR * period and _are_sawteeth(own)
+    restarts = lr is None and spread < REGULAR * period and _are_sawteeth(own) and not epochs.repeats(run)
     return Finding(
         id="oscillation",
         severity=Severity.INFO if restarts else Severity.WARNING,

@@ -27,13 +27,15 @@ import numpy as np
 from diagnose import curves
 from diagnose.findings import Finding, Severity
 from diagnose.run import Run, Series
-from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
+from diagnose.schedules import rate_rises
+from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
 
 RISE_OF_BEST = 0.05  # times the best validation loss, or the training loss's fall: less is nobody's concern
 RISE_OF_FALL = 0.02  # times the validation loss's own fall
 NOISE_FACTOR = 3.0  # standard deviations of the validation curve's own noise
 LEARNED, IN_NOISE = 0.1, 30.0  # of the first training loss, and of its noise: less of a fall is no learning yet
 GIVEN_BACK = 0.1  # of the validation loss's fall, where no training loss tells more
+LEAST = 0.02  # of the first training loss, where it has no noise to tell
 LOST_FALL = 0.5  # of the validation loss's fall: beyond it no gain in accuracy makes up for the overconfidence
 BETTER_METRIC = 0.01  # of accuracy gained since the loss was best: the metric and the loss disagree
 
@@ -81,7 +83,8 @@ def _by_both(run: Run, turn: _Turn, train: Series) -> Iterator[Finding]:
     # Best at the first evaluation: what was learned before it, only the training loss shows.
     learned_by = at_last if turn.best < turn.first else at_best
     begun = float(train.finite.values[0])
-    if begun - learned_by < min(LEARNED * abs(begun), IN_NOISE * curves.step_noise(train.finite.values)):
+    least = min(LEARNED * abs(begun), max(IN_NOISE * curves.step_noise(train.finite.values), LEAST * abs(begun)))
+    if begun - learned_by < least:
         return  # nothing was learned, so nothing was learned too well
     metric_holds = turn.rise < LOST_FALL * (turn.first - turn.best) and _accuracy_improved_since(run, turn.best_step)
     yield Finding(
@@ -102,6 +105,8 @@ def _by_validation_alone(run: Run, turn: _Turn) -> Iterator[Finding]:
     beyond = turn.beyond(abs(turn.best))
     back = turn.rise / (turn.first - turn.best) if turn.first > turn.best else inf
     if beyond <= 1 or not GIVEN_BACK <= back <= 1 or _accuracy_improved_since(run, turn.best_step):
+        return
+    if rate_rises(run.scalar(LR), turn.best_step, turn.last_step):  # the schedule's
         return
     yield Finding(
         id="overfitting",

@@ -140,6 +140,7 @@ def test_a_new_run_appears_while_the_filter_stays(visit, start, tmp_path, write_
     write_run(tmp_path, "one")
     page = visit().page
     page.goto(start(tmp_path))
+    page.get_by_role("link", name="one").wait_for()
     page.get_by_label("Filter runs").fill("tw")
     page.get_by_role("link", name="one").wait_for(state="detached")
     write_run(tmp_path, "two")

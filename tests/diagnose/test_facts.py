@@ -31,7 +31,16 @@ def test_a_step_sees_every_rank_s_every_micro_batch(config, ranks, samples):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("", "untold"), ("AdamW", "adaptive"), ("torch.optim.SGD", "sgd"), ("DAdaptAdam", "other"), ("Adagrad", "other"),
-     ("adamw_bnb_8bit", "adaptive"), ("schedule_free_sgd", "other"), ("SGDP", "other"), ("SparseAdam", "adaptive")],
+     ("adamw_bnb_8bit", "adaptive"), ("schedule_free_sgd", "other"),
+     ("<class 'torch.optim.adam.Adam'>", "adaptive"), ("SGD(lr=0.1)", "sgd"), ("SGDP", "other"),
+     ("SparseAdam", "adaptive")],
 )  # fmt: skip
 def test_an_optimizer_is_of_the_kind_that_its_name_says(name, kind):
     assert kind_of(name) == kind
+
+
+@pytest.mark.parametrize(
+    "config", [{"disable_mixup": True}, {"without_cutmix": True}, {"mixup": 0.0, "mixup_prob": 1.0}]
+)
+def test_a_strong_augmentation_that_is_off_is_none(config):
+    assert facts.strong_augmentation(Setup(config=config)) == ""

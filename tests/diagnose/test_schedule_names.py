@@ -71,3 +71,10 @@ def test_rates_that_follow_no_curve_have_no_name():
 def test_advice_to_let_the_rate_decay_says_what_it_did_so_far():
     run = Run("r", scalars={"lr/group0": logged(lambda o: torchs.ConstantLR(o, 1.0))})
     assert decay_lr(run, {}).before == "constant"
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(90, 390), (30, 100), (10, 100)])
+def test_a_cosine_that_goes_on_once_an_epoch_is_a_cosine(epochs, steps):
+    rate = np.repeat(0.05 * (1 + np.cos(np.pi * np.arange(epochs) / epochs)), steps)
+    found = named_schedule(Series(np.arange(1, len(rate) + 1), rate, np.zeros(len(rate))))
+    assert found is not None and found.name == "cosine"

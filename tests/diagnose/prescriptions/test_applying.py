@@ -115,3 +115,18 @@ def test_a_batch_is_not_shrunk_without_the_accumulation_that_makes_up_for_it():
     assert apply(prescription, config).config == {"depth": 8, "batch_size": 64, "lr": 0.1}
     both = {**config, "accumulation_steps": 1}
     assert apply(prescription, both).config == {**both, "depth": 8, "batch_size": 32, "accumulation_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("config", "move", "expected"),
+    [
+        ({"weight_decay": 0.0, "l2": 1e-4}, ("weight_decay", 1e-4, 1e-3), {"weight_decay": 0.0, "l2": 1e-3}),
+        ({"dropout": 0.0, "hidden_dropout_prob": 0.1}, ("dropout", 0.1, 0.2),
+         {"dropout": 0.0, "hidden_dropout_prob": 0.2}),
+        ({"beta1": 0.9, "momentum": 0.1}, ("momentum", 0.9, 0.8), {"beta1": 0.8, "momentum": 0.1}),
+        ({"warmup": "0.1", "steps": 1000}, ("warmup_steps", 100, 200), {"warmup": 0.2, "steps": 1000}),
+        ({"batch_size": np.int64(64)}, ("batch_size", 64, 128), {"batch_size": 128}),
+    ],
+)  # fmt: skip
+def test_of_several_keys_the_one_that_the_run_showed_is_meant(config, move, expected):
+    assert applied(config, move).config == expected

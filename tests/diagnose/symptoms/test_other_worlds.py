@@ -140,3 +140,27 @@ def test_a_validation_loss_alone_tells_of_overfitting_and_that_it_could_be_somet
     assert "no training loss" in finding.summary and 700 <= finding.window[0] <= 1000
     level = Series(50 * (t + 1), 0.6 + 1.7 * np.exp(-t / 4) + noise, np.zeros(40))
     assert alarms(Run("r", scalars={"loss/validation": level})) == []
+
+
+@pytest.mark.parametrize("fall", [0.0, 0.001, 0.005])
+def test_who_learned_nothing_learned_nothing_too_well(fall):
+    t = np.arange(40)
+    held_out = Series(50 * (t + 1), 2.30 + 0.01 * t / 39, np.zeros(40))
+    run = run_of(2.3026 - fall * STEPS / 2000)
+    assert "overfitting" not in alarms(Run("r", scalars={**run.scalars, "loss/validation": held_out}))
+
+
+def test_a_single_low_value_does_not_take_back_the_spikes():
+    loss = SOUND + 0.01 * np.random.default_rng(0).normal(size=2000)
+    loss[[700, 1100, 1500]] += 2.0
+    loss[1003] = 0.0
+    assert "loss_spikes" in alarms(run_of(loss))
+
+
+def test_a_restart_of_the_rate_is_no_overfitting_of_a_validation_curve():
+    t = np.arange(40)
+    rate = np.where(t < 30, 0.1 * (1 - t / 30), 0.1)
+    loss = 0.6 + 1.7 * np.exp(-t / 4) + 0.5 * (t >= 30)
+    at = 50 * (t + 1)
+    curves = {"loss/validation": Series(at, loss, np.zeros(40)), "lr/group0": Series(at, rate, np.zeros(40))}
+    assert alarms(Run("r", scalars=curves)) == []
