@@ -73,21 +73,22 @@ def from_betas(betas: Sequence[float] | Values, name: str = "betas") -> NoiseSch
 def from_sigmas(
     sigmas: Sequence[float] | Values, sigma_data: float = SIGMA_DATA, name: str = "sigmas"
 ) -> NoiseSchedule:
-    """The schedule of noise levels σ, in any order. Raises `ValueError` unless all are above 0."""
-    each = np.sort(np.asarray(sigmas, np.float64))
-    if each.ndim != 1 or not len(each) or not each[0] > 0:
+    """The schedule of noise levels σ, in any order. Raises `ValueError` unless all are finite and above 0."""
+    each = np.asarray(sigmas, np.float64)
+    if each.ndim != 1 or not len(each) or not (np.isfinite(each) & (each > 0)).all():
         raise ValueError("sigmas: expected one number above 0 for each step.")
-    return NoiseSchedule(name, 2 * (np.log(sigma_data) - np.log(each)))
+    return NoiseSchedule(name, 2 * (np.log(sigma_data) - np.log(np.sort(each))))
 
 
 def linear(steps: int = STEPS, first: float = 1e-4, last: float = 0.02) -> NoiseSchedule:
-    """β in equal steps from `first` to `last`, as they are for 1,000 steps; for another number the sum stays."""
+    """β in equal steps from `first` to `last` for 1,000 steps; for another number their sum stays, each at most 0.999."""
     return from_betas(np.minimum(np.linspace(first, last, steps) * STEPS / steps, MOST_BETA), "linear")
 
 
 def stable_diffusion(steps: int = STEPS) -> NoiseSchedule:
-    """√β in equal steps between the roots of 0.00085 and 0.012."""
-    return from_betas(np.linspace(0.00085**0.5, 0.012**0.5, steps) ** 2 * STEPS / steps, "Stable Diffusion")
+    """√β in equal steps between the roots of 0.00085 and 0.012, for another number than 1,000 as `linear` does it."""
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, steps) ** 2 * STEPS / steps
+    return from_betas(np.minimum(betas, MOST_BETA), "Stable Diffusion")
 
 
 def cosine(steps: int = STEPS, offset: float = 0.008) -> NoiseSchedule:
@@ -115,9 +116,12 @@ def shares(schedule: NoiseSchedule, edges: Sequence[float] = BANDS) -> Values:
 def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
     """The same with nothing of the signal at the last step: √ᾱ moved and stretched, the first step as it was.
 
-    By Lin et al. The model must then predict v or the sample: at the last step the noise tells nothing.
+    By Lin et al. The model must then predict v or the sample: at the last step the noise tells nothing. Raises
+    `ValueError` where the first step has no more of the signal than the last.
     """
     signal = schedule.signal
+    if not signal[0] > signal[-1]:
+        raise ValueError("zero_terminal: the schedule has no fall to stretch.")
     kept = ((signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])) ** 2
     with np.errstate(divide="ignore"):
         return NoiseSchedule(f"{schedule.name}, zero terminal SNR", np.log(kept) - np.log1p(-kept))

@@ -89,3 +89,20 @@ def test_they_are_drawn_together():
     figure = snr_figure([*EVERY, zero_terminal(stable_diffusion())])
     assert [trace.type for trace in figure.data].count("bar") == 6
     assert all(np.isfinite(trace.y).all() for trace in figure.data)
+
+
+@pytest.mark.parametrize("steps", [2, 5, 10, 11, 12, 100])
+@pytest.mark.parametrize("schedule", [linear, stable_diffusion, cosine, edm])
+def test_few_steps_make_a_schedule_too(schedule, steps):
+    assert np.isfinite(schedule(steps).log_snr).all()
+
+
+@pytest.mark.parametrize("sigmas", [[1.0, float("nan")], 1.0, [], [1.0, -1.0], [float("inf"), 1.0]])
+def test_levels_that_are_none_are_refused(sigmas):
+    with pytest.raises(ValueError, match="sigmas"):
+        from_sigmas(sigmas)
+
+
+def test_a_schedule_without_a_fall_has_no_zero_at_its_end():
+    with pytest.raises(ValueError, match="no fall"):
+        zero_terminal(linear(1))
