@@ -81,7 +81,7 @@ def from_sigmas(
 
 
 def linear(steps: int = STEPS, first: float = 1e-4, last: float = 0.02) -> NoiseSchedule:
-    """β in equal steps from `first` to `last` for 1,000 steps; for another number their sum stays, each at most 0.999."""
+    """β in equal steps from `first` to `last` for 1,000 steps; for another number their sum stays, each under 1."""
     return from_betas(np.minimum(np.linspace(first, last, steps) * STEPS / steps, MOST_BETA), "linear")
 
 
