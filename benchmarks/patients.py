@@ -14,17 +14,17 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 sys.path.insert(0, str(FIXTURES))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: several processes share the machine
 
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
+import torch
+from torch import nn
 
-import changes  # noqa: E402
-import diagnose  # noqa: E402
-from criteria import CRITERIA  # noqa: E402
-from diagnose.signals import VALIDATION_LOSS  # noqa: E402
-from faults import FAULTS, Fault  # noqa: E402
-from recipe import SCHEDULES, Data, Recipe  # noqa: E402
-from tasks import TASKS  # noqa: E402
-from training import Outcome, train  # noqa: E402
+import changes
+import diagnose
+from criteria import CRITERIA
+from diagnose.signals import VALIDATION_LOSS
+from faults import FAULTS, Fault
+from recipe import SCHEDULES, Data, Recipe
+from tasks import TASKS
+from training import Outcome, train
 
 KINDS: dict[str, Fault] = {fault.name: fault for fault in FAULTS}
 # What lies in data or code, and no setting mends: cured where the cause named first is the true one.

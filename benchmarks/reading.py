@@ -159,11 +159,11 @@ def ours(root: Path | str) -> int:
 
 def ours_one_by_one(root: Path) -> int:
     """The same without what is compiled."""
-    fast_from, reading.FAST_FROM = reading.FAST_FROM, 2**60  # type: ignore[misc]
+    fast_from, reading.FAST_FROM = reading.FAST_FROM, 2**60  # type: ignore[misc]  # Final but for here
     try:
         return ours(root)
     finally:
-        reading.FAST_FROM = fast_from  # type: ignore[misc]
+        reading.FAST_FROM = fast_from  # type: ignore[misc]  # and as it was
 
 
 def ours_again(root: Path) -> int:

@@ -14,4 +14,4 @@ def call_in_browser(app: Dash, function: str, *dependencies: Any, at_start: bool
     """
     namespace, _, name = function.partition(".")
     called = ClientsideFunction(namespace, name)
-    app.clientside_callback(called, *dependencies, prevent_initial_call=not at_start)  # type: ignore[no-untyped-call]
+    app.clientside_callback(called, *dependencies, prevent_initial_call=not at_start)  # type: ignore[no-untyped-call]  # Dash leaves it untyped

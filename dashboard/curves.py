@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from diagnose.dashboard.lines import Trace, line, on, traces
 from diagnose.dashboard.view import View, Window
 from diagnose.diagnosis import Diagnosis
-from diagnose.facts import effective_batch_size
+from diagnose.facts import effective_batch_size, stable_below
+from diagnose.logs.layout import OWN_TAGS
 from diagnose.reports.figures import PALETTE, line_colours, mark_windows, marked_findings, spans_decades, themed
 from diagnose.run import Run, Series, Values
 from diagnose.signals import (
@@ -97,7 +98,7 @@ def _signals(run: Run, view: View) -> Mapping[str, Sequence[str]]:
 
 
 def _own(name: str) -> bool:
-    return name.startswith("diagnose/")
+    return name.startswith(OWN_TAGS)
 
 
 def _figure(diagnosis: Diagnosis, plot: str, logged: Mapping[str, Series], view: View, *, dark: bool) -> Figure:
@@ -194,8 +195,7 @@ def _values_within(series: Series, shown: Window) -> Values:
 def _level(run: Run, plot: str) -> tuple[str, float] | None:
     """What a curve is held against."""
     if plot == "curvature":
-        # 2 for gradient descent, 2(1 + β) with momentum (K20, Cohen et al. 2021)
-        return "stable below", 2 * (1 + (run.setup.optimizer_setting("momentum") or 0.0))
+        return "stable below", stable_below(run.setup)
     batch = effective_batch_size(run.setup)
     return ("batch", batch) if plot == "noise" and batch else None
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from diagnose.dashboard.curves import Figure, themed_layout, x_axis
 from diagnose.dashboard.layer_tree import Row, rows_of
 from diagnose.dashboard.lines import on, packed
+from diagnose.dashboard.reduction import places_within
 from diagnose.dashboard.view import NARROW, View
 from diagnose.reports.figures import PALETTE, colours_of
 from diagnose.run import Run
@@ -50,8 +51,8 @@ def figures(run: Run, view: View, *, dark: bool, revision: str) -> dict[str, Fig
         if series is None:
             continue
         rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)[:MOST_ROWS]
-        first, last = _between(series.steps, view)
-        steps, values = _columns(series.steps[first:last], series.values[first:last])
+        part = places_within(series.steps, view.window) if view.window else slice(None)
+        steps, values = _columns(series.steps[part], series.values[part])
         drawn[plot] = heatmap(rows, steps, values, view, dark=dark)
         drawn[plot]["layout"]["xaxis"] |= x_axis(run, view)
         drawn[plot]["layout"]["uirevision"] = revision
@@ -111,13 +112,6 @@ def _short(label: str, view: View) -> str:
         return label
     kept = (most - 1) // 3
     return f"{label[:kept]}…{label[kept + 1 - most :]}"
-
-
-def _between(steps: NDArray[np.int64], view: View) -> tuple[int, int]:
-    if view.window is None:
-        return 0, len(steps)
-    first, last = np.searchsorted(steps, view.window[0]), np.searchsorted(steps, view.window[1], side="right")
-    return max(int(first) - 1, 0), int(last) + 1
 
 
 def _columns(steps: NDArray[np.int64], values: NDArray[np.float32]) -> tuple[NDArray[np.int64], Rows]:

@@ -53,7 +53,7 @@ def recalled(root: Path) -> dict[str, Kept]:
         with table:
             table.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(root), time.time()))
             unused = "SELECT root FROM roots WHERE used_s < ?"
-            table.execute(f"DELETE FROM rows WHERE root IN ({unused})", (time.time() - UNUSED_S,))  # noqa: S608
+            table.execute(f"DELETE FROM rows WHERE root IN ({unused})", (time.time() - UNUSED_S,))  # noqa: S608  a constant
             table.execute("DELETE FROM roots WHERE used_s < ?", (time.time() - UNUSED_S,))
         rows = table.execute("SELECT name, state, summary FROM rows WHERE root = ?", (str(root),)).fetchall()
     return {name: Kept(name, state, found) for name, state, kept in rows if (found := _unpacked(kept)) is not None}

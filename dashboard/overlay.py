@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 
 from diagnose import facts
 from diagnose.dashboard.store import Entry
-from diagnose.reports.figures import themed, thinned
+from diagnose.logs.layout import OWN_TAGS
+from diagnose.reports.figures import spans_decades, themed, thinned
 from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
@@ -30,7 +31,6 @@ UNKNOWN: Final[Mapping[Axis, str]] = {
 ON_DARK: Final = {"#0072B2": "#3F8EE0", "#6A51A3": "#A48EDC", "#444B55": "#D3D8DF"}
 DASHES: Final = ("solid",) * 5 + ("dash",) * 5
 MOST_RUNS: Final = len(COLOURS)
-SPREAD_DECADES: Final = 1.5  # values that span more are drawn on a logarithmic axis
 FIRST: Final = (TRAIN_LOSS, VALIDATION_LOSS)
 SECONDS_AN_HOUR: Final = 3600.0
 
@@ -38,7 +38,7 @@ SECONDS_AN_HOUR: Final = 3600.0
 def signals(entries: Sequence[Entry]) -> list[str]:
     """Every scalar that some of the runs logged, the losses first."""
     every = {name for entry in entries if entry.diagnosis for name in entry.diagnosis.run.scalars}
-    shown = sorted(name for name in every if not name.startswith("diagnose/"))
+    shown = sorted(name for name in every if not name.startswith(OWN_TAGS))
     return [*(name for name in FIRST if name in every), *(name for name in shown if name not in FIRST)]
 
 
@@ -64,7 +64,7 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
             )
         )  # fmt: skip
     every = np.concatenate(heights) if heights else np.empty(0)
-    logarithmic = bool(len(every)) and every.min() > 0 and np.log10(every.max() / every.min()) > SPREAD_DECADES
+    logarithmic = bool(len(every)) and spans_decades(every)
     drawn.update_layout(
         xaxis={"title": {"text": axis}, "automargin": True}, hovermode="x unified", showlegend=False,
         yaxis={"type": "log", "exponentformat": "power"} if logarithmic else {"automargin": True},

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from dash import html
+from plotly.io.json import to_json_plotly
 
 from diagnose.dashboard.health import Health
+
+
+def digest(part: Any) -> str:
+    """By which a component or a figure is known to be the same as before."""
+    return sha256(str(to_json_plotly(part)).encode()).hexdigest()
 
 
 def icon(name: str, label: str = "") -> html.Span:

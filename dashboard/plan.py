@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from diagnose import facts
 from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
@@ -17,11 +16,7 @@ BEYOND: Final = 1.02  # of the plan: a run that went further had another one
 
 def planned_steps(run: Run) -> int | None:
     """Optimizer steps that the settings ask for; None where they do not tell, or the run has gone beyond."""
-    settings = settings_of(run)
-    told = settings.number("steps")
-    if told is None and (epochs := settings.number("epochs")):
-        per_epoch = facts.steps_per_epoch(run.setup) or settings.steps_per_epoch
-        told = epochs * per_epoch if per_epoch else None
+    told = settings_of(run).planned
     if told is None or told < 1 or run.steps > BEYOND * told:
         return None
     return round(told)

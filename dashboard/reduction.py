@@ -27,9 +27,14 @@ def within(series: Series, shown: Window | None) -> Series:
     """The part from one step to the other, and the neighbour on either side that the line comes from or goes to."""
     if shown is None:
         return series
-    first = max(int(np.searchsorted(series.steps, shown[0])) - 1, 0)
-    last = int(np.searchsorted(series.steps, shown[1], side="right")) + 1
-    return Series(series.steps[first:last], series.values[first:last], series.wall_times[first:last])
+    part = places_within(series.steps, shown)
+    return Series(series.steps[part], series.values[part], series.wall_times[part])
+
+
+def places_within(steps: NDArray[np.int64], shown: Window) -> slice:
+    """Where these steps lie among all, with the neighbour on either side."""
+    first, last = np.searchsorted(steps, shown[0]), np.searchsorted(steps, shown[1], side="right")
+    return slice(max(int(first) - 1, 0), int(last) + 1)
 
 
 def reduced(series: Series, most: int) -> Series:

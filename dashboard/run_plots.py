@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any, Final
 
 from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
-from plotly.io.json import to_json_plotly
 
 from diagnose.dashboard import blackbox, curves, heatmaps, schedule_plot
 from diagnose.dashboard.captions import caption
 from diagnose.dashboard.clientside import call_in_browser
-from diagnose.dashboard.pieces import hidden, png_button
+from diagnose.dashboard.pieces import digest, hidden, png_button
 from diagnose.dashboard.store import Entry, Store
 from diagnose.dashboard.view import View, view_of
 from diagnose.diagnosis import Diagnosis
@@ -75,7 +73,7 @@ def connect(app: Dash, store: Store) -> None:
             raise PreventUpdate
         view = view_of(told)
         figures = _figures(entry, entry.diagnosis, view, dark=dark)
-        digests = {plot: sha256(str(to_json_plotly(figure)).encode()).hexdigest() for plot, figure in figures.items()}
+        digests = {plot: digest(figure) for plot, figure in figures.items()}
         changed = {plot: figure for plot, figure in figures.items() if drawn.get(plot) != digests[plot]}
         styles = [hidden(plot not in figures) for plot in TITLES]
         sent = {"window": told.get("window", ""), "figures": changed}

@@ -26,6 +26,7 @@ MOVING_LOSSES: Final = re.compile(
     r"(^|[/_.])(d|g|disc|gen|discriminator|generator|critic|actor|policy|value|td|adv|adversarial|gan)_loss"
     r"|loss[/_.](d|g|disc|gen|discriminator|generator|critic|actor|policy|td|adv|gan)($|[/_.])"
 )
+STABLE: Final = 2.0  # η·λ_max of plain gradient descent, K20 (stability-scaling §2)
 NO: Final = ("", "0", "no", "none", "false", "off")
 WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
 
@@ -86,6 +87,11 @@ def tested_lr(setup: Setup) -> float | None:
     suggested = told.get("suggestion") if isinstance(told, Mapping) else told
     rate = Setup(config={"lr": suggested}).config_number("lr")
     return rate if rate is not None and rate > 0 else None
+
+
+def stable_below(setup: Setup) -> float:
+    """η·λ_max under which gradient descent is stable: 2, and 2(1 + β) with momentum β (K20; Cohen et al. 2021)."""
+    return STABLE * (1 + (setup.optimizer_setting("momentum") or 0.0))
 
 
 def scheduler_types(setup: Setup) -> tuple[str, ...]:

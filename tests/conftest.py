@@ -27,6 +27,17 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("DIAGNOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums on several threads come out a little otherwise each time, and a small model gains nothing by them."""
+    import torch  # most of what begins here needs none
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def demo_runs(tmp_path_factory) -> dict[str, Path]:
     """The demo's runs by name: healthy, diverging, overfitting, vanishing."""

@@ -83,11 +83,11 @@ def connect(app: Dash, store: Store) -> None:
     )
     def refresh(  # noqa: PLR0917  Dash gives what it was connected to, in that order
         _: int | None,
-        dark: bool | None,  # noqa: FBT001
+        dark: bool | None,  # noqa: FBT001  the same
         signal: str,
         axis: overlay.Axis,
         reference: str,
-        differing: bool,  # noqa: FBT001
+        differing: bool,  # noqa: FBT001  the same
         names: list[str],
         last: dict[str, str],
     ) -> Any:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any, Final
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
-from plotly.io.json import to_json_plotly
 
 from diagnose.dashboard import addresses, alerts, curves, notes, run_plots, toolbar
 from diagnose.dashboard.cards import blackbox, causes, findings, note, prescription, schedule, setup, verdict
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import hidden, hint
+from diagnose.dashboard.pieces import digest, hidden, hint
 from diagnose.dashboard.run_plots import graph, plot
 from diagnose.dashboard.store import Entry, Store
 from diagnose.dashboard.view import view_of
@@ -92,7 +90,7 @@ def connect(app: Dash, store: Store) -> None:
         if shown.get("state") == state:
             raise PreventUpdate
         cards = _cards(entry)
-        digests = {part: _digest(cards[part]) for part in PARTS}
+        digests = {part: digest(cards[part]) for part in PARTS}
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         return (*children, {**digests, "state": state}, alerts.critical(entry), *_choices(entry))
 
@@ -149,7 +147,3 @@ def _no_such_run() -> html.Div:
         ),
         className="page",
     )
-
-
-def _digest(card: Component | None) -> str:
-    return sha256(str(to_json_plotly(card)).encode()).hexdigest()

@@ -38,7 +38,7 @@ def lr_for_batch(lr: float, batch: float, new_batch: float, *, dataset_size: flo
     kept = 1.0
     if dataset_size and new_batch < batch:
         old, new = (min(size, dataset_size / 2) for size in (batch, new_batch))
-        kept = (dataset_size - old) / (dataset_size - new)
+        kept = noise_scale(old, old, dataset_size) / noise_scale(new, new, dataset_size)  # beside η ∝ B
     return lr * linear * root * kept
 
 

@@ -69,13 +69,16 @@ class Settings:
         return self.dataset_size / self.batch if self.dataset_size and self.batch else None
 
     @property
-    def steps(self) -> float | None:
-        """Optimizer steps of the whole training: as set, or from the epochs, or as many as the run had."""
-        told = self.number("steps")
-        if told:
-            return told
+    def planned(self) -> float | None:
+        """Optimizer steps of the whole training: as set, or from the epochs; None where neither is told."""
         epochs = self.number("epochs")
-        return epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else self.length
+        told = epochs * self.steps_per_epoch if epochs and self.steps_per_epoch else None
+        return self.number("steps") or told
+
+    @property
+    def steps(self) -> float | None:
+        """The same, or as many as the run had."""
+        return self.planned or self.length
 
     @property
     def length_counts_in_epochs(self) -> bool:

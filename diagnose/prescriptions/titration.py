@@ -24,7 +24,6 @@ STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 2.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
 FAR_OFF = 100.0  # times lower: two of K01's largest steps
-STABLE = 2.0  # η·λ_max, K20 (stability-scaling §2)
 BECAUSE = "It is healthy now; a little further, to see whether the validation loss goes lower still."
 
 
@@ -41,8 +40,9 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
     - The run is trained longer.
     """
     run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
-    lowered = next((change for change in made if change.setting == "lr" and _lowers(change)), None)
-    if lowered is not None and _was_far_off(lowered) and facts.is_sgd(facts.optimizer_type(run.setup)):
+    rates = [times for change in made if change.setting == "lr" and (times := _times(change)) is not None]
+    lowered = next((times for times in rates if times < 1), None)
+    if lowered is not None and lowered <= 1 / FAR_OFF and facts.is_sgd(facts.optimizer_type(run.setup)):
         yield _move("use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", BECAUSE), diagnosis)
     if lowered is not None and "rate_never_decays" in found:
         yield _move("decay_lr", decay_lr(run, found), diagnosis)
@@ -85,31 +85,25 @@ def _beyond(change: Change, run: Run) -> float | None:
 def _borne(run: Run, rate: float) -> float:
     """The highest rate that the curvature bears, measured while this `rate` was used; infinite where nobody measured.
 
-    η·λ_max stays under 2(1 + β) for SGD with momentum β (K20; Cohen et al. 2021).
+    Only SGD's: its steps are what `stable_below` speaks of.
     """
     product = run.scalar(LR_SHARPNESS)
     if product is None or not len(product.finite) or not facts.is_sgd(facts.optimizer_type(run.setup)):
         return inf
-    limit = STABLE * (1 + (run.setup.optimizer_setting("momentum") or 0.0))
     highest = float(product.finite.values.max())
-    return rate * limit / highest if highest > 0 else inf
+    return rate * facts.stable_below(run.setup) / highest if highest > 0 else inf
 
 
-def _was_far_off(change: Change) -> bool:
+def _times(change: Change) -> float | None:
+    """The new value as a multiple of the old one; None where either is no number."""
     before, after = change.before, change.after
-    return isinstance(before, int | float) and isinstance(after, int | float) and before >= FAR_OFF * after
-
-
-def _lowers(change: Change) -> bool:
-    before, after = change.before, change.after
-    return isinstance(before, int | float) and isinstance(after, int | float) and after < before
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        return None
+    return after / before if before else inf
 
 
 def _raises_the_rate(change: Change) -> bool:
-    before, after = change.before, change.after
-    if change.setting != "lr" or change.coupled_to is not None:
-        return False
-    return isinstance(before, int | float) and isinstance(after, int | float) and after > before
+    return change.setting == "lr" and change.coupled_to is None and (_times(change) or 0.0) > 1
 
 
 def _longer(diagnosis: Diagnosis) -> tuple[Change, ...]:

@@ -23,13 +23,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diagnose import curves, layers
+from diagnose import curves, facts, layers
 from diagnose.findings import Finding, Severity
 from diagnose.progress import learned
 from diagnose.run import Run, Series
 from diagnose.signals import LR, LR_SHARPNESS, SHARPNESS
 
-LIMIT = 2.0  # K20
 BEYOND = 2.0  # times the limit: what hovers at the edge stays under it (Cohen et al. 2021, figures 1 to 3)
 MIN_LOOKS = 3  # curvature is measured rarely
 
@@ -42,7 +41,7 @@ def find(run: Run) -> Iterator[Finding]:
         return
     if run.setup.optimizer.get("type", "SGD") != "SGD" or not 0 <= momentum < 1:
         return
-    limit = LIMIT * (1 + momentum)
+    limit = facts.stable_below(run.setup)
     beyond = product.values > BEYOND * limit
     held = layers.stretch(beyond)
     looks = int(beyond[held].sum())

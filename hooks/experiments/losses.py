@@ -28,9 +28,9 @@ def loss_of(criterion: Callable[..., Tensor] | None, step: LossOf | None = None)
         if step is not None:
             return _scalar(step(model, batch))
         if criterion is None:
-            return _scalar(_own_loss(_output(model, batch)))
+            return _scalar(_own_loss(model_output(model, batch)))
         inputs, targets = inputs_and_targets(batch)
-        return _scalar(criterion(logits_in(_output(model, inputs)), targets))
+        return _scalar(criterion(logits_in(model_output(model, inputs)), targets))
 
     return compute
 
@@ -56,10 +56,6 @@ def logits_in(output: Any) -> Any:
 
 def model_output(model: nn.Module, inputs: Any) -> Any:
     """The model called with a tuple's entries, a mapping's names, or the one thing it is given."""
-    return _output(model, inputs)
-
-
-def _output(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, list | tuple) else model(inputs)

@@ -15,13 +15,16 @@ from diagnose.dashboard.server import serve
 from diagnose.errors import DiagnoseError
 
 
-def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
-    command = f"from diagnose.dashboard.server import serve; serve({str(samples)!r}, port=0)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def _started(call, stderr):
+    """A server in a process of its own, and the two lines in which it tells its address."""
+    command = [sys.executable, "-c", f"from diagnose.dashboard.server import serve; {call}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdout is not None
-    told = process.stdout.readline() + process.stdout.readline()
+    return process, process.stdout.readline() + process.stdout.readline()
+
+
+def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
+    process, told = _started(f"serve({str(samples)!r}, port=0)", stderr=subprocess.PIPE)
     address = re.search(r"http://127\.0\.0\.1:\d+/", told)
     assert address is not None
     with urllib.request.urlopen(address[0]) as answer:
@@ -34,12 +37,7 @@ def test_it_prints_the_address_it_got_and_ends_cleanly_on_ctrl_c(samples):
 
 
 def test_the_token_is_printed_once_and_stands_in_no_log_and_no_referrer(samples):
-    command = f"from diagnose.dashboard.server import serve; serve({str(samples)!r}, port=0, prefix='/lab/')"
-    process = subprocess.Popen(
-        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    told = process.stdout.readline() + process.stdout.readline()
+    process, told = _started(f"serve({str(samples)!r}, port=0, prefix='/lab/')", stderr=subprocess.STDOUT)
     address, token = re.search(r"(http://127\.0\.0\.1:\d+/lab/)\?token=(\S+)", told).groups()
     with urllib.request.urlopen(f"{address}?token={token}") as answer:
         cookie = answer.headers["Set-Cookie"].partition(";")[0]

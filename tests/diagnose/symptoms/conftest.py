@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from diagnose import symptoms
 from diagnose.findings import Severity
@@ -20,12 +19,8 @@ def series(values) -> Series:
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Sums on several threads come out a little otherwise each time, and a training with them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def always_one_thread(one_thread):
+    """Every training here."""
 
 
 @pytest.fixture

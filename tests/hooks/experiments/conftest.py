@@ -14,12 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """So small a model loses more than it gains by waiting for threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def always_one_thread(one_thread):
+    """Every training here."""
 
 
 @pytest.fixture(scope="session")
