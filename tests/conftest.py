@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -39,10 +40,29 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def demo_runs(tmp_path_factory) -> dict[str, Path]:
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """made_once(name, make) -> the folder that make(folder) has filled, once for all of pytest's workers."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, unfinished = shared / name, shared / f"{name}.unfinished"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def demo_runs(made_once) -> dict[str, Path]:
     """The demo's runs by name: healthy, diverging, overfitting, vanishing."""
-    root = tmp_path_factory.mktemp("demo")
-    return {path.name: path for path in diagnose.train_demo_runs(root, lambda name, share: None)}
+    root = made_once("demo", lambda root: list(diagnose.train_demo_runs(root, lambda name, share: None)))
+    return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 
+import diagnose
 from diagnose import symptoms
 from diagnose.findings import Severity
 from diagnose.run import Run, Series
@@ -35,9 +36,13 @@ def rng():
 
 
 @pytest.fixture(scope="session")
-def healthy_run(tmp_path_factory):
+def healthy_run(made_once):
     """healthy_run(kind, seed) -> one sound real training, trained once for all tests."""
-    return cache(lambda kind, seed: trainings.healthy(kind, seed, tmp_path_factory.mktemp("healthy")))
+
+    def trained(kind, seed):
+        return diagnose.load(made_once(f"healthy {kind} {seed}", partial(trainings.healthy, kind, seed)))
+
+    return cache(trained)
 
 
 @pytest.fixture
