@@ -65,6 +65,12 @@ def steps_per_epoch(setup: Setup) -> float | None:
     return samples / size if samples and samples > 0 and size else None
 
 
+def passes(run: Run) -> float | None:
+    """How often each training sample has been seen so far, on average; None where the log does not tell."""
+    batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
+    return run.steps * batch / samples if batch is not None and samples is not None and samples > 1 else None
+
+
 def optimizer_type(setup: Setup) -> str:
     """The optimizer's class name, empty where the log does not tell."""
     kind = setup.optimizer.get("type")
@@ -195,6 +201,11 @@ def strong_augmentation(setup: Setup) -> str:
 def weight_layers(setup: Setup) -> int:
     """Number of layers that mix their inputs: linear ones and convolutions."""
     return sum(layer.type.startswith(WEIGHT_LAYERS) for layer in setup.layers)
+
+
+def takes_tokens(setup: Setup) -> bool:
+    """Whether a sample is a sequence of tokens, each of which is learnt from: the model begins with an embedding."""
+    return any("Embedding" in module for module in setup.modules)
 
 
 def has_norm(setup: Setup) -> bool:

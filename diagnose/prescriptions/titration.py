@@ -9,7 +9,7 @@ from typing import Final
 
 from diagnose import facts
 from diagnose.diagnosis import Change, Diagnosis
-from diagnose.prescriptions.dose import Dose
+from diagnose.prescriptions.dose import Dose, Found
 from diagnose.prescriptions.doses.fit import train_longer
 from diagnose.prescriptions.doses.rate import decay_lr
 from diagnose.prescriptions.following import followers
@@ -36,7 +36,8 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
     - A run that is still falling is trained longer (K41), unless it was given a higher rate.
     - The first numeric change that led a move is taken further, with what is coupled to it. A rate that was lowered
       goes half of the way back (in the logarithm), towards what was too high or the end of what the measured
-      curvature bears, whichever is lower.
+      curvature bears, whichever is lower. A rate that goes further up, and never decays, gets its decay with it: what
+      is too high for the end is then not too high for the run (K31).
     - The run is trained longer.
     """
     run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
@@ -45,14 +46,14 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
     if lowered is not None and lowered <= 1 / FAR_OFF and facts.is_sgd(facts.optimizer_type(run.setup)):
         yield _move("use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", BECAUSE), diagnosis)
     if lowered is not None and "rate_never_decays" in found:
-        yield _move("decay_lr", decay_lr(run, found), diagnosis)
+        yield _decay(diagnosis, found)
     if "undertrained" in found and not any(_raises_the_rate(change) for change in made):
         yield _longer(diagnosis)
-    yield from _again(diagnosis, made)
+    yield from _again(diagnosis, made, found)
     yield _longer(diagnosis)
 
 
-def _again(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
+def _again(diagnosis: Diagnosis, made: Sequence[Change], found: Found) -> Iterator[tuple[Change, ...]]:
     """Each leading change once more, and a rate that came with another optimizer."""
     settings = settings_of(diagnosis.run)
     switched = any(change.setting == "optimizer" for change in made)
@@ -65,8 +66,9 @@ def _again(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chang
             continue
         value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
         lead = replace(change, before=change.after, after=value, because=BECAUSE, coupled_to=None)
-        held = HELD.get(change.remedy, ())
-        yield (lead, *followers([lead], settings.with_(change.setting, change.after), hold=held))
+        follow = followers([lead], settings.with_(change.setting, change.after), hold=HELD.get(change.remedy, ()))
+        rises = change.setting == "lr" and value > float(change.after or 0)
+        yield (lead, *follow, *(_decay(diagnosis, found) if rises else ()))
 
 
 def _beyond(change: Change, run: Run) -> float | None:
@@ -104,6 +106,10 @@ def _times(change: Change) -> float | None:
 
 def _raises_the_rate(change: Change) -> bool:
     return change.setting == "lr" and change.coupled_to is None and (_times(change) or 0.0) > 1
+
+
+def _decay(diagnosis: Diagnosis, found: Found) -> tuple[Change, ...]:
+    return _move("decay_lr", decay_lr(diagnosis.run, found), diagnosis) if "rate_never_decays" in found else ()
 
 
 def _longer(diagnosis: Diagnosis) -> tuple[Change, ...]:

@@ -32,6 +32,7 @@ class Round:
 
     `made` are the changes that went into the next round's config, `left` those that it has no place for or that a
     person has to make; both are empty in the last round if it ended healthy. `seconds` is how long it trained.
+    `origin` is the number of the round whose config this one's was made from; None in the first.
     """
 
     config: Mapping[str, Any]
@@ -39,6 +40,7 @@ class Round:
     made: tuple[Change, ...] = ()
     left: tuple[Change, ...] = ()
     seconds: float = 0.0
+    origin: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ def treat(
     `train(config) -> run_dir` is yours: it trains with the settings in `config` and returns the folder of its log,
     another one each time. Only settings that `config` holds are changed, under its own names; hold those that are
     switched off as None (`"max_norm": None`), so that they can be switched on. Where a prescription has no place in
-    it, the next cause's is taken. Once a round is healthy, the rounds that are left take its dose further as long as
-    the validation loss falls (`titration.py`). `budget` is in seconds: no training is begun that would probably end
-    beyond it. `on_round` is called after each diagnosis; without it a line about it goes to the terminal.
+    it, the next cause's is taken. Once a round is healthy, the rounds that are left take its dose further
+    (`titration.py`), from the round whose validation loss ended lowest. `budget` is in seconds: no training is begun
+    that would probably end beyond it. `on_round` is called after each diagnosis; without it a line about it goes to
+    the terminal.
 
     Raises `InvalidArgumentError` where `train` returns a folder that an earlier round wrote to, or `rounds` is
     negative; what `train` itself raises passes through.
@@ -92,12 +95,12 @@ def treat(
         raise InvalidArgumentError(f"treat(rounds={rounds}): 0 or more are needed.")
     tell, begun = on_round or _tell, time.monotonic()
     done: list[Round] = []
-    now = dict(config)
+    now, origin = dict(config), None
     while True:
         run, seconds = _trained(train, now, done)
-        diagnosis = examine(run)
-        following = _following(diagnosis, now, done)
-        done.append(Round(now, diagnosis, following.made, following.left, seconds))
+        done.append(Round(now, examine(run), seconds=seconds, origin=origin))
+        origin, following = _following(done)
+        done[-1] = replace(done[-1], made=following.made, left=following.left)
         stopped = _why_stop(done, following.config, rounds, inf if budget is None else begun + budget)
         if stopped is not None:
             done[-1] = replace(done[-1], made=())
@@ -122,32 +125,45 @@ def _same_place(one: str, other: str) -> bool:
     return one == other or ("://" not in one + other and Path(one).resolve() == Path(other).resolve())
 
 
-def _following(diagnosis: Diagnosis, config: Mapping[str, Any], done: Sequence[Round]) -> Applied:
-    """The next config, from the likeliest cause for whose remedies the config has a place."""
-    if diagnosis.healthy:
-        made = done[-1].made if done else ()
-        doses = (apply(Prescription(changes=dose), config) for dose in (further(diagnosis, made) if made else ()))
-        return next((each for each in doses if each.made), Applied(dict(config), (), ()))
-    first = apply(diagnosis.prescription, config)
-    singly = (apply(plan([cause], diagnosis.findings, diagnosis.run), config) for cause in diagnosis.causes)
-    return replace(next((each for each in (first, *singly) if each.made), first), left=first.left)
+def _following(done: Sequence[Round]) -> tuple[int, Applied]:
+    """The next config, and the number of the round that it changes.
+
+    That is the last round, by the likeliest cause for whose remedies the config has a place, until one is healthy:
+    then the best of the healthy ones, by the first dose that has not been tried.
+    """
+    at = _best_healthy(done)
+    if at is not None:
+        base, tried = done[at], [one.config for one in done]
+        doses = further(base.diagnosis, done[at - 1].made) if at else ()
+        each = (apply(Prescription(changes=dose), base.config) for dose in doses)
+        untried = (applied for applied in each if applied.made and applied.config not in tried)
+        return at, next(untried, Applied(dict(base.config), (), ()))
+    now = done[-1]
+    first = apply(now.diagnosis.prescription, now.config)
+    singly = (apply(plan([c], now.diagnosis.findings, now.diagnosis.run), now.config) for c in now.diagnosis.causes)
+    return len(done) - 1, replace(next((each for each in (first, *singly) if each.made), first), left=first.left)
+
+
+def _best_healthy(done: Sequence[Round]) -> int | None:
+    """The number of the healthy round whose loss ends lowest; of those that hardly differ the earliest."""
+    best: int | None = None
+    for number, one in enumerate(done):
+        if one.diagnosis.healthy and (best is None or _better(_end(one), _end(done[best]))):
+            best = number
+    return best
 
 
 def _why_stop(done: Sequence[Round], following: Mapping[str, Any], rounds: int, until: float) -> Stopped | None:
-    last, earlier = done[-1], done[:-1]
-    well = [one for one in earlier if one.diagnosis.healthy]
-    if well and not _better(_end(last), min(map(_end, well))):
-        return "healthy"  # taking the dose further did not help
-    over = len(done) > rounds or not last.made
-    if last.diagnosis.healthy and (over or not earlier or time.monotonic() + last.seconds > until):
-        return "healthy"
+    last, well = done[-1], any(one.diagnosis.healthy for one in done)
     if not last.made:
-        return "nothing left to change"
-    if over:
-        return "rounds used up"
+        return "healthy" if well else "nothing left to change"
+    if len(done) > rounds:
+        return "healthy" if well else "rounds used up"
     if any(one.config == following for one in done):
-        return "healthy" if last.diagnosis.healthy else "going round in circles"
-    return "budget used up" if time.monotonic() + last.seconds > until else None
+        return "going round in circles"
+    if time.monotonic() + last.seconds > until:
+        return "healthy" if well else "budget used up"
+    return None
 
 
 def _better(loss: float, best: float) -> bool:

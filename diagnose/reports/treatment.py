@@ -41,12 +41,18 @@ def _lines(treatment: Treatment) -> Iterator[str]:
     yield f"# {outcome} after {after} further training{'' if after == 1 else 's'}"
     yield f"\nIt stopped because: {treatment.stopped}.\n"
     for number, done in enumerate(treatment.rounds):
-        yield f"## {'As it was' if not number else f'Round {number}'}: {verdict(done.diagnosis)}\n"
+        yield f"## {_title(number, done)}: {verdict(done.diagnosis)}\n"
         yield f"{escaped(headline(done.diagnosis))} Run: `{escaped(done.diagnosis.run.path)}`\n"
         yield from (f"- changed: {escaped(_move(change))}. {escaped(change.because)}" for change in done.made)
         yield from (f"- for you: {escaped(_move(change))}. {escaped(change.because)}" for change in done.left)
         yield ""
     yield from _before_and_after(treatment)
+
+
+def _title(number: int, done: Round) -> str:
+    if done.origin is None:
+        return "As it was"
+    return f"Round {number}" if done.origin == number - 1 else f"Round {number}, from round {done.origin} again"
 
 
 def _before_and_after(treatment: Treatment) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagnose.facts import accumulation, batch_size, effective_batch_size, is_fine_tuning, task
+from diagnose.facts import accumulation, batch_size, effective_batch_size, is_fine_tuning, passes, task
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.setup_rules import breach
@@ -83,17 +83,16 @@ def few_passes(run: Run) -> Finding | None:
     Small data sets are usually passed tens of times; only very large ones have enough to tell in one pass.
     Source: K41, K49 (deep-dive §4).
     """
-    batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
-    if batch is None or samples is None or not 1 < samples <= LARGE_SET or not run.closed or is_fine_tuning(run.setup):
+    seen, samples = passes(run), run.setup.config_number("dataset_size")
+    if seen is None or samples is None or samples > LARGE_SET or not run.closed or is_fine_tuning(run.setup):
         return None
-    passes = run.steps * batch / samples
-    if passes >= PASSES or not passes > 0:
+    if seen >= PASSES or not seen > 0:
         return None
     return breach(
         "few_passes",
         run,
-        f"The run has seen each of its {samples:,.0f} samples {passes:.2g} times.",
+        f"The run has seen each of its {samples:,.0f} samples {seen:.2g} times.",
         confidence=0.8,
-        passes=passes,
+        passes=seen,
         dataset_size=samples,
     )

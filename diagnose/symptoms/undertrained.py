@@ -8,7 +8,8 @@ How it is told       The last quarter falls beyond doubt (Mann–Kendall). Its s
                      planned, or may have been, and it is an `info`, as it is with less left to gain.
                      A validation loss that no longer falls rules it out. Where single batches are too noisy
                      to tell, a validation loss that goes down at each evaluation of the last half does, if the
-                     training loss falls over the whole run and nothing swings.
+                     training loss falls over the whole run and nothing swings. Cut off it is also where it ended,
+                     still falling by either loss, before it had seen each sample of a small data set once.
 Why it matters       The same set-up gives a better model for the price of more steps.
 Mistaken for         `slow_descent` falls in a straight line from the start: its steps are too small, not
                      too few; `plateau` and `underfitting` have stopped falling.
@@ -20,13 +21,14 @@ Sources              K41 (deep-dive §4), K49 (deep-dive §4, §7)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from diagnose import curves
+from diagnose import curves, facts
 from diagnose.findings import Finding, Severity
 from diagnose.logs.layout import OWN_TAGS
-from diagnose.run import Run
+from diagnose.run import Run, Series
 from diagnose.schedules import share_of_peak
 from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
 from diagnose.symptoms import oscillation, slow_descent
@@ -43,6 +45,7 @@ SOME_LEFT = 0.1  # after 2.4 of them
 SLOWEST_FADE = 0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
 ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
 NOISE_FACTOR = 4.0  # deviations of the noise of medians
+SMALL_SET = 100_000  # samples; web-scale data are passed once (K41), and a sequence of tokens is many samples
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -51,20 +54,29 @@ def find(run: Run) -> Iterator[Finding]:
     if loss is None or len(loss.finite) < MIN_VALUES or len(loss.finite) < len(loss):
         return
     curve = curves.reduced(loss)
+    annealed = share_of_peak(run.scalar(LR), int(curve.steps[-1]))
+    cut_off = annealed is not None and annealed > ANNEALED and not _still_open(run)
+    found = _still_falling(run, loss, curve, cut_off=cut_off)
+    if cut_off and (found is None or found.severity is Severity.INFO):
+        found = _unseen(run, curve) or found
+    if found is not None:
+        at_end = {"rate_at_end_of_peak": annealed} if annealed is not None else {}
+        yield replace(found, evidence={**found.evidence, **at_end})
+
+
+def _still_falling(run: Run, loss: Series, curve: curves.Curve, *, cut_off: bool) -> Finding | None:
+    """The finding where a clear fall fades so slowly that there is something left of it."""
     fall, speed, left = _what_is_left(curve, curves.start_level(loss))
     if fall <= 0:  # where single batches are too noisy, the validation data, the same each time, may tell
         fall, speed, left = _left_by_validation(run, curve)
     if fall <= 0 or left < SOME_LEFT * fall or _crawls(run) or not _validation_falls(run, curve):
-        return
-    annealed = share_of_peak(run.scalar(LR), int(curve.steps[-1]))
-    cut_off = annealed is not None and annealed > ANNEALED
+        return None
     much = left >= MUCH_LEFT * fall
-    first = int(curve.steps[-(len(curve) // QUARTER)])
-    yield Finding(
+    return Finding(
         id="undertrained",
-        severity=Severity.WARNING if much and cut_off and not _still_open(run) else Severity.INFO,
+        severity=Severity.WARNING if much and cut_off else Severity.INFO,
         confidence=0.5 + 0.4 * curves.sigmoid(3 * (left / fall / MUCH_LEFT - 1.2)),
-        window=(first, int(curve.steps[-1])),
+        window=_last_quarter(curve),
         summary=(
             f"The training loss is still falling when the run ends, at {curve.last_level:.3g}: "
             f"as its fall fades, about {left:.3g} more was to be gained."
@@ -74,9 +86,40 @@ def find(run: Run) -> Iterator[Finding]:
             "still_to_gain": left,
             "share_of_fall": left / fall,
             "fall_per_1000_steps": 1000 * speed,
-            **({"rate_at_end_of_peak": annealed} if annealed is not None else {}),
         },
     )
+
+
+def _unseen(run: Run, curve: curves.Curve) -> Finding | None:
+    """The finding where a run from scratch ended, still falling, before it had seen all of a small data set."""
+    passes, samples = facts.passes(run), run.setup.config_number("dataset_size") or 0.0
+    if passes is None or passes >= 1 or samples > SMALL_SET:
+        return None
+    if facts.is_fine_tuning(run.setup) or facts.takes_tokens(run.setup) or not _falls(run, curve):
+        return None
+    return Finding(
+        id="undertrained",
+        severity=Severity.WARNING,
+        confidence=0.5 + 0.4 * (1 - passes),
+        window=_last_quarter(curve),
+        summary=(
+            f"The run ended after {passes:.2g} passes over its {samples:,.0f} samples, with its loss still falling: "
+            f"{1 - passes:.0%} of them were never used."
+        ),
+        evidence={"loss_last": curve.last_level, "passes": passes, "dataset_size": samples, "all_seen": "no"},
+    )
+
+
+def _falls(run: Run, train: curves.Curve) -> bool:
+    """Whether the last half falls beyond doubt: the validation loss, else the training loss."""
+    validation = run.scalar(VALIDATION_LOSS)
+    if validation is not None and len(validation.finite) >= curves.MIN_POINTS:
+        return _validation_falls(run, train)
+    return curves.trend_score(train.between(int(np.median(train.steps)), int(train.steps[-1]))) < FALLING_SCORE
+
+
+def _last_quarter(curve: curves.Curve) -> tuple[int, int]:
+    return int(curve.steps[-(len(curve) // QUARTER)]), int(curve.steps[-1])
 
 
 def _what_is_left(curve: curves.Curve, start: float) -> tuple[float, float, float]:
