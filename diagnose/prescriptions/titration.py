@@ -1,4 +1,4 @@
-"""Titration: once a training is healthy, its dose is taken further, as long as that helps."""
+"""Titration: once a training is healthy, or a dose was too much of a good thing, the dose is changed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from diagnose import facts
 from diagnose.diagnosis import Change, Diagnosis
+from diagnose.findings import Severity
 from diagnose.prescriptions.dose import Dose, Found
 from diagnose.prescriptions.doses.fit import train_longer
 from diagnose.prescriptions.doses.rate import decay_lr
@@ -24,11 +25,12 @@ STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 2.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
 FAR_OFF = 100.0  # times lower: two of K01's largest steps
+TOO_SLOW: Final = frozenset({"underfitting", "slow_descent", "undertrained", "plateau", "no_learning", "tiny_updates"})
 BECAUSE = "It is healthy now; a little further, to see whether the validation loss goes lower still."
 
 
 def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
-    """The doses that may come after `made` has made a run healthy, the most promising first.
+    """The doses that may come after `made` has made a run healthy, or too slow, the most promising first.
 
     - A rate that was lowered by decades left nothing that was measured at it, and SGD's best rate lies anywhere;
       Adam's steps do not depend on the gradients' scale, so that its usual start suits at once (K11).
@@ -41,8 +43,7 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
     - The run is trained longer.
     """
     run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
-    rates = [times for change in made if change.setting == "lr" and (times := _times(change)) is not None]
-    lowered = next((times for times in rates if times < 1), None)
+    lowered = _lowered_rate(made)
     if lowered is not None and lowered <= 1 / FAR_OFF and facts.is_sgd(facts.optimizer_type(run.setup)):
         yield _move("use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", BECAUSE), diagnosis)
     if lowered is not None and "rate_never_decays" in found:
@@ -51,6 +52,18 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
         yield _longer(diagnosis)
     yield from _again(diagnosis, made, found)
     yield _longer(diagnosis)
+
+
+def is_overdone(diagnosis: Diagnosis, made: Sequence[Change]) -> bool:
+    """Whether a rate that was lowered by decades has left nothing but a run that is too slow: the dose, not a cause."""
+    ill = {finding.id for finding in diagnosis.findings if finding.severity is not Severity.INFO}
+    return (_lowered_rate(made) or 1.0) <= 1 / FAR_OFF and bool(ill) and ill <= TOO_SLOW
+
+
+def _lowered_rate(made: Sequence[Change]) -> float | None:
+    """The lowered rate as a share of what it was."""
+    shares = (share for change in made if change.setting == "lr" and (share := _times(change)) is not None)
+    return next((share for share in shares if share < 1), None)
 
 
 def _again(diagnosis: Diagnosis, made: Sequence[Change], found: Found) -> Iterator[tuple[Change, ...]]:

@@ -16,7 +16,7 @@ from diagnose.examination import examine
 from diagnose.logs.loading import load
 from diagnose.prescriptions.applying import Applied, apply
 from diagnose.prescriptions.planner import plan
-from diagnose.prescriptions.titration import further
+from diagnose.prescriptions.titration import further, is_overdone
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
@@ -129,9 +129,12 @@ def _following(done: Sequence[Round]) -> tuple[int, Applied]:
     """The next config, and the number of the round that it changes.
 
     That is the last round, by the likeliest cause for whose remedies the config has a place, until one is healthy:
-    then the best of the healthy ones, by the first dose that has not been tried.
+    then the best of the healthy ones, by the first dose that has not been tried. A last round that is ill of its dose
+    alone gets another dose too.
     """
     at = _best_healthy(done)
+    if at is None and len(done) > 1 and is_overdone(done[-1].diagnosis, done[-2].made):
+        at = len(done) - 1
     if at is not None:
         base, tried = done[at], [one.config for one in done]
         doses = further(base.diagnosis, done[at - 1].made) if at else ()

@@ -95,7 +95,9 @@ def _unseen(run: Run, curve: curves.Curve) -> Finding | None:
     passes, samples = facts.passes(run), run.setup.config_number("dataset_size") or 0.0
     if passes is None or passes >= 1 or samples > SMALL_SET:
         return None
-    if facts.is_fine_tuning(run.setup) or facts.takes_tokens(run.setup) or not _falls(run, curve):
+    if facts.is_fine_tuning(run.setup) or facts.takes_tokens(run.setup):
+        return None
+    if not _falls(run, curve) or any(oscillation.find(run)):
         return None
     return Finding(
         id="undertrained",

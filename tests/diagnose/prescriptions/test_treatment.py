@@ -12,8 +12,8 @@ from torch import nn
 import diagnose
 from diagnose.diagnosis import Change
 from diagnose.errors import InvalidArgumentError
-from diagnose.prescriptions.titration import further
-from diagnose.prescriptions.treatment import _better
+from diagnose.prescriptions.titration import further, is_overdone
+from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following
 
 SOUND = Path(__file__).parents[3] / "fixtures" / "runs" / "plain-classification-0"
 
@@ -106,6 +106,52 @@ def test_a_run_that_would_be_written_over_is_refused(train):
 def test_a_lower_loss_is_better_below_zero_too():
     assert _better(-2.0, -1.9) and not _better(-1.9, -2.0) and not _better(-1.905, -1.9)
     assert _better(0.5, 0.6) and not _better(0.598, 0.6)
+
+
+def _three_rounds():
+    """A rate lowered, then taken back up without any gain."""
+    sound = sorted(map(diagnose.examine, SOUND.parent.glob("plain-classification-*")), key=lambda d: _end(Round({}, d)))
+    ill = diagnose.examine(SOUND.parent / "lr_far_too_high-classification-0")
+    lowered, raised = (Change("lower_lr", "", "lr", *rates, "", ()) for rates in ((5.0, 0.05), (0.05, 0.5)))
+    config = {**CONFIG, "scheduler": None, "optimizer": "SGD"}
+    return [
+        Round({**config, "lr": 5.0}, ill, made=(lowered,)),
+        Round({**config, "lr": 0.05}, sound[0], made=(raised,), origin=0),
+        Round({**config, "lr": 0.5}, sound[-1], origin=1),
+    ]
+
+
+def test_after_a_dose_that_did_not_help_the_best_round_goes_on_with_another():
+    done = _three_rounds()
+    at, following = _following(done)
+    assert at == 1 and following.made
+    assert following.config not in [one.config for one in done]
+    _, after = _following([*done, Round(following.config, done[2].diagnosis, origin=1)])
+    assert after.made and after.config not in [one.config for one in done] + [following.config]
+
+
+def test_a_round_that_goes_back_says_so_in_the_report():
+    done = _three_rounds()
+    at, following = _following(done)
+    again = Round(following.config, done[2].diagnosis, origin=at)
+    assert "## Round 3, from round 1 again: " in Treatment((*done, again), "healthy").to_markdown()
+
+
+def test_a_rate_that_goes_further_up_gets_its_decay_with_it():
+    constant = diagnose.examine(SOUND.parent / "missing_decay-classification-0")
+    assert "rate_never_decays" in {finding.id for finding in constant.findings}
+    raised = Change("raise_lr", "", "lr", 1e-4, 0.05, "", ())
+    first, *_ = further(constant, [raised])
+    assert {change.setting: change.after for change in first}.items() >= {"lr": 0.15, "scheduler": "cosine"}.items()
+
+
+def test_a_run_that_only_became_too_slow_is_ill_of_its_dose():
+    slow, lowered = diagnose.examine(SOUND.parent / "lr_too_low-classification-0"), (50.0, 0.01)
+    made = [Change("lower_lr", "", "lr", *lowered, "", ())]
+    assert is_overdone(slow, made)
+    assert not is_overdone(slow, [Change("lower_lr", "", "lr", 0.03, 0.01, "", ())])
+    assert not is_overdone(diagnose.examine(SOUND.parent / "lr_too_high-classification-0"), made)
+    assert not is_overdone(diagnose.examine(SOUND), made)
 
 
 def test_a_clip_threshold_that_made_a_run_healthy_is_tightened_and_never_loosened():
