@@ -76,7 +76,7 @@ def heat_panel(
 
 def _svg(heading: str, parts: Sequence[str]) -> str:
     body = "".join(parts)
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(heading)}">{body}</svg>'
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(heading)}" data-search-exclude>{body}</svg>'
 
 
 def _heading(text: str) -> str:
