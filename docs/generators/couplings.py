@@ -61,7 +61,8 @@ def _graph() -> str:
         for name in names
     )
     label = "The coupling graph: settings, with an arrow from each to those that must follow it"
-    drawn = f'<svg class="couplings" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" data-search-exclude>'
+    about = f'role="img" aria-label="{label}" data-search-exclude'
+    drawn = f'<svg class="couplings" viewBox="0 0 {WIDTH} {HEIGHT}" {about}>'
     return (
         f'<figure class="graph">{drawn}<style>{rules}</style>{head}{arrows}{marks}</svg>'
         f"<figcaption>{PICTURE}</figcaption></figure>"

@@ -75,8 +75,8 @@ def heat_panel(
 
 
 def _svg(heading: str, parts: Sequence[str]) -> str:
-    body = "".join(parts)
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(heading)}" data-search-exclude>{body}</svg>'
+    about = f'role="img" aria-label="{escape(heading)}" data-search-exclude'
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {about}>{"".join(parts)}</svg>'
 
 
 def _heading(text: str) -> str:
