@@ -32,15 +32,14 @@ MODULES: Final = {  # heading -> modules whose public functions are listed
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """The one page. Raises `ValueError` where a public name has no place on it."""
+    """The one page. A public name that has no family yet stands under "Others"."""
     package = griffe.load("diagnose", search_paths=[ROOT], allow_inspection=False)
     if not isinstance(package, griffe.Module):
         raise TypeError("diagnose is no package.")
     placed = {name for names in FAMILIES.values() for name in names}
-    if left := set(package.exports or ()) ^ placed:
-        raise ValueError(f"The reference and diagnose.__all__ differ: {', '.join(sorted(map(str, left)))}.")
+    others = tuple(sorted({str(name) for name in package.exports or ()} - placed))
     blocks = ["# Python", INTRO]
-    for heading, names in FAMILIES.items():
+    for heading, names in (*FAMILIES.items(), *([("Others", others)] if others else [])):
         blocks.append(f"## {heading}")
         for name in names:
             blocks += _described(_target(package[name]), f"diagnose.{name}")
