@@ -55,10 +55,11 @@ def _many(kind: str, title: str, intro: str, path: str) -> str:
     """All pages of a kind on one, each under its id."""
     blocks = [f"# {title}", intro]
     for page in explaining.pages(kind):
-        heading = page.title if kind != "claim" else f"{page.id}: {page.title.lower()}"
-        blocks += [f"## {heading} {{ #{page.id} }}"]
-        if kind != "claim":
-            blocks.append(f"`{page.id}`" + (f": {prose(page.brief, path)}" if page.brief != page.title else ""))
+        if kind == "claim":
+            blocks += [f"## {page.id} {{ #{page.id} }}", f"*{page.title}*"]
+        else:
+            brief = f": {prose(page.brief, path)}" if page.brief != page.title else ""
+            blocks += [f"## {page.title} {{ #{page.id} }}", f"`{page.id}`{brief}"]
         blocks += _body(page, path, skip_first=kind == "set-up rule")
         if kind != "claim":
             blocks += _claims(page, path, level=3)

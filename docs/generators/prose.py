@@ -51,7 +51,7 @@ def _code(text: str, page: str) -> str:
 
 
 def _plain(text: str, page: str) -> str:
-    """Escaped, with a link for each bare id: a claim's, one with an underscore, or one that stands in brackets."""
+    """Escaped, with a link for each bare id: a claim's, one with an underscore, or one in brackets or before them."""
     done, end = "", 0
     for found in _bare().finditer(text):
         done += _escaped(text[end : found.start()]) + _bare_link(found[0], page)
@@ -71,7 +71,9 @@ def _bare_link(name: str, page: str) -> str:
 def _bare() -> re.Pattern[str]:
     names = sorted((name for name in places() if "_" in name or re.fullmatch(r"K\d\d", name)), key=len, reverse=True)
     words = [name for name in places() if name not in names]
-    return re.compile(rf"(?<![\w/-])({'|'.join(names)})(?![\w-])|(?<=\()({'|'.join(words)})(?=\))")
+    return re.compile(
+        rf"(?<![\w/-])({'|'.join(names)})(?![\w-])|(?<=\()({'|'.join(words)})(?=\))|^({'|'.join(words)})(?= \()"
+    )
 
 
 def _from(page: str, place: str) -> str:
