@@ -46,7 +46,7 @@ def _symptom(page: Page, path: str) -> str:
     blocks += _body(page, path, skip_first=True)
     if limits := thresholds(page.id, path):
         blocks += ["## Thresholds", limits]
-    blocks += _claims(page, path)
+    blocks += _claims(page, path, "## What it rests on")
     blocks.append(f"```console\n$ diagnose explain {page.id}\n```")
     return "\n\n".join(blocks) + "\n"
 
@@ -62,7 +62,7 @@ def _many(kind: str, title: str, intro: str, path: str) -> str:
             blocks += [f"## {page.title} {{ #{page.id} }}", f"`{page.id}`{brief}"]
         blocks += _body(page, path, skip_first=kind == "set-up rule")
         if kind != "claim":
-            blocks += _claims(page, path, level=3)
+            blocks += _claims(page, path, "**What it rests on**")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -77,9 +77,9 @@ def _body(page: Page, path: str, *, skip_first: bool) -> Iterator[str]:
         yield "\n".join(f"- {prose(entry, path)}" for entry in entries)
 
 
-def _claims(page: Page, path: str, level: int = 2) -> Iterator[str]:
+def _claims(page: Page, path: str, heading: str) -> Iterator[str]:
     if page.rows:
-        yield f"{'#' * level} What it rests on {{ #{page.id}-rests-on }}" if level == 2 else "**What it rests on**"
+        yield heading
         yield "\n".join(
             f"- {prose(row.id, path)}: {prose(row.claim, path)} ({prose('; '.join(row.sources), path)})"
             for row in page.rows
