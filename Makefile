@@ -13,7 +13,7 @@ REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm \
 # A file's tests stay together: what they share is made once.
 ON_BOTH_CORES := -n 2 --dist loadfile
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all lint format docs docs-serve clean
 
 demo: $(VENV)/installed
 	$(BIN)/diagnose demo demo $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
@@ -33,6 +33,13 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed
+	$(BIN)/python docs/build_manual.py
+	@echo "The manual: build/manual/site/index.html"
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/manual/site 8000
 
 # torch first and pinned: whatever comes later then finds it, instead of fetching another build.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -37,7 +37,7 @@ DEFAULT_PORT = 8050
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without “→” shows “?”
@@ -61,7 +61,8 @@ def _leave_the_pipe() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What the command understands; the manual shows it too."""
     parser = argparse.ArgumentParser(prog="diagnose", description="A doctor for PyTorch training runs.")
     parser.add_argument("--version", action="version", version=f"diagnose {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -175,6 +175,11 @@ class Run:
             return False
         return all(series.wall_times[-1] <= mark.wall_times[-1] for series in self.scalars.values() if len(series))
 
+    def _repr_html_(self) -> str:
+        from diagnose.reports.html import run_as_notebook_html
+
+        return run_as_notebook_html(self)
+
     @property
     def layer_names(self) -> tuple[str, ...]:
         """Names of the layers, in the order of the per-layer signals' columns."""

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the dashboard anew: `python docs/screenshots.py [RUNS]`.
+"""Takes the pictures of the dashboard, for README and manual, anew: `python docs/screenshots.py [RUNS]`.
 
 RUNS is a folder with the demo's four runs; without it they are trained first (two minutes). Needs Chromium.
 """

@@ -24,12 +24,13 @@ from diagnose.reports.moves import moves_of
 from diagnose.reports.numbers import percent, shown
 from diagnose.reports.titles import layers_of, title_of
 from diagnose.reports.weighing import weighing
-from diagnose.run import LayerSeries, Run, Setup
+from diagnose.run import LayerSeries, Run, Series, Setup
 from diagnose.signals import SIGNALS, TRAIN_LOSS, VALIDATION_LOSS
 
 CURVE_HEIGHT, LOSS_HEIGHT = 240, 380  # pixels
 ROW_HEIGHT, HEATMAP_FRAME = 22, 90  # pixels of a heat map's layer, and around the map
 MOST_HEATMAPS = 20  # a page with more takes long to open, and nobody looks at them all
+MOST_SIGNALS = 30  # in a notebook
 LOWEST_HEATMAP, TALLEST_HEATMAP = 190, 900  # lower, and the colour scale's numbers run into each other
 
 
@@ -67,6 +68,25 @@ def as_notebook_html(diagnosis: Diagnosis) -> str:
     """A fragment without scripts or plots: verdict, findings, causes and changes."""
     fragment: str = _template("notebook.html.jinja").render(**_facts(diagnosis))
     return fragment
+
+
+def run_as_notebook_html(run: Run) -> str:
+    """A fragment without scripts: what the run is, and its signals with their first and last values."""
+    told = [f"{part}: {about['type']}" for part, about in _parts(run.setup) if about.get("type")]
+    signals = [(name, len(series), *_ends(series)) for name in run.names if (series := run.scalar(name)) is not None]
+    fragment: str = _template("notebook_run.html.jinja").render(
+        run=run, path=printable(run.path), told=told, signals=signals[:MOST_SIGNALS], layers=_layer_signals(run),
+        more=max(0, len(signals) - MOST_SIGNALS),
+    )  # fmt: skip
+    return fragment
+
+
+def _parts(setup: Setup) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    return ("model", setup.model), ("optimizer", setup.optimizer), ("scheduler", setup.scheduler)
+
+
+def _ends(series: Series) -> tuple[float, float]:
+    return float(series.values[0]), float(series.values[-1])
 
 
 def _facts(diagnosis: Diagnosis) -> dict[str, Any]:

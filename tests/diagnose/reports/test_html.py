@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +106,13 @@ def test_a_layer_signal_that_is_zero_throughout_is_said_and_not_drawn(ill):
     page = replace(one, run=replace(one.run, layer_signals={"layers/nonfinite": layers})).to_html()
     assert "NaN and infinite values in each layer&#39;s output: never above 0." in page
     assert 'id="map-' not in page
+
+
+def test_a_notebook_shows_the_run_with_its_signals_and_obeys_no_log(hostile):
+    recorded = Path(__file__).parents[3] / "fixtures" / "runs" / "plain-classification-0"
+    shown = diagnose.load(recorded)._repr_html_()
+    assert "plain-classification-0" in shown and "optimizer: SGD" in shown
+    assert "<code>loss/train</code></td><td>300</td>" in shown and "<code>layers/grad_norm</code>" in shown
+    assert "<script" not in shown
+    evil = hostile.run._repr_html_()
+    assert "&lt;img" in evil and "<img" not in evil and "\x1b" not in evil and "\u202e" not in evil
