@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.experiments.batches import Supply, as_batches
 from diagnose.hooks.experiments.losses import inputs_and_targets, logits_in, model_output
-from diagnose.hooks.experiments.untouched import evaluating, untouched
-from diagnose.hooks.layers import device_of, unwrapped
+from diagnose.hooks.experiments.untouched import untouched
 from diagnose.reports.numbers import shown
 from diagnose.run import Values
 
@@ -175,10 +174,10 @@ def _fitted(logits: Tensor, labels: Tensor) -> tuple[float, bool]:
 
 def _collected(model: nn.Module, loader: Any) -> tuple[Tensor, Tensor]:
     """The logits and labels of one pass over the loader, on the CPU."""
-    inner, batches = unwrapped(model), as_batches(loader)
-    supply = Supply(batches, device_of(inner))
+    supply = Supply(as_batches(loader), model)
     logits, labels = [], []
-    with untouched(model, loader), evaluating([inner]), torch.no_grad():
+    with untouched(model, loader), torch.no_grad():
+        model.eval()
         for batch in supply.once():
             inputs, targets = inputs_and_targets(batch)
             logits.append(logits_in(model_output(model, inputs)).detach().cpu())

@@ -14,8 +14,8 @@ from torch.func import functional_call
 from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.experiments.batches import Supply, as_batches, size_of
 from diagnose.hooks.experiments.losses import LossOf, loss_of
-from diagnose.hooks.experiments.untouched import evaluating, untouched
-from diagnose.hooks.layers import device_of, unwrapped
+from diagnose.hooks.experiments.untouched import untouched
+from diagnose.hooks.layers import unwrapped
 from diagnose.hooks.objective import Loss
 from diagnose.hooks.probes.curvature import Product, by_differences, by_double_backward
 
@@ -32,9 +32,10 @@ def loss_over_weights(
     Raises `InvalidArgumentError` where there is no batch or no weight that is trained.
     """
     inner = unwrapped(model)
-    supply = Supply(as_batches(data), device_of(inner))
+    supply = Supply(as_batches(data), model)
     compute = loss_of(criterion, step)
-    with untouched(model, criterion, data), evaluating([inner]), torch.enable_grad():
+    with untouched(model, criterion, step, data), torch.enable_grad():
+        inner.eval()
         batches = list(islice(supply.once(), most))
         weights = {name: p.detach() for name, p in inner.named_parameters() if p.requires_grad}
         if not batches or not weights:
