@@ -179,7 +179,8 @@ def _size(tensors: Iterable[Tensor]) -> int:
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.reshape(-1) for tensor in tensors]).float()
+    """All numbers in a row, of sparse gradients too."""
+    return torch.cat([tensor.to_dense().reshape(-1) for tensor in tensors]).float()
 
 
 def _parts(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

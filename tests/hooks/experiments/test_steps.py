@@ -108,7 +108,7 @@ def never_a_number(model):
         (scaled_closure, "a gradient scaler cannot do"),
         (detached, "does not depend on any weight"),
         (never_a_number, "no longer a number at a rate of 1e-07"),
-        (lambda model: {"optimizer": model.parameters()}, "expected a torch\.optim\.Optimizer"),
+        (lambda model: {"optimizer": model.parameters()}, r"expected a torch\.optim\.Optimizer"),
     ],
 )
 def test_what_has_no_rate_to_test_is_refused_with_the_reason(made, reason, plain, everything):
