@@ -191,6 +191,18 @@ class Once(torch.autograd.Function):
         return 2 * context.saved_tensors[0] * gradient
 
 
+def test_what_can_be_differentiated_once_only_has_the_same_curvature_and_not_none(digits):
+    torch.manual_seed(0)
+    model = nn.Linear(64, 10)
+    losses = [
+        lambda model, batch: Once.apply(model(batch[0])).square().mean(),
+        lambda model, batch: model(batch[0]).pow(4).mean(),
+    ]
+    once, twice = (diagnose.loss_landscape(model, None, digits[:50], step=loss, points=3) for loss in losses)
+    assert once.curvature == pytest.approx(twice.curvature, rel=0.02)
+    assert once.sharpness.eigenvalue == pytest.approx(twice.sharpness.eigenvalue, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
