@@ -59,6 +59,7 @@ def test_the_second_pass_looks_closer_around_the_first(plain):
     found = diagnose.lr_range_test(model, optimizer, criterion, loader, lowest=1e-6, steps=60, zoom=True)
     closer = found.closer
     assert closer.rates[0] == pytest.approx(found.steepest / 10) and closer.rates[-1] <= 10 * found.steepest * 1.001
+    assert found.careful == closer.lowest / 10
     assert found.suggestion == closer.steepest and found.steepest / 10 < found.suggestion < 10 * found.steepest
 
 
