@@ -59,7 +59,7 @@ class LearningRateRange:
 
     @property
     def careful(self) -> float | None:
-        """The other choice: a tenth of the rate at which the loss was lowest, in the closer look where there was one."""
+        """The other choice: a tenth of the rate of the lowest loss, in the closer look where there was one."""
         closer = self.closer.lowest if self.closer is not None else None
         lowest = closer if closer is not None else self.lowest
         return None if lowest is None else lowest / CAREFUL
