@@ -47,7 +47,7 @@ class SAM(torch.optim.Optimizer):
         self.second_step()
 
 
-def trained(digits, rho, steps=250):
+def trained(digits, rho, run_dir=None, steps=250):
     """A classifier of digits after `steps` of SGD, sharpness-aware where rho is above 0; and its criterion."""
     torch.manual_seed(0)
     x, y = digits[:600]
@@ -59,6 +59,8 @@ def trained(digits, rho, steps=250):
         if rho
         else torch.optim.SGD(model.parameters(), **settings)
     )
+    cadence = diagnose.Cadence(curvature=5)
+    monitor = run_dir and diagnose.attach(model, optimizer, criterion=criterion, run_dir=run_dir, cadence=cadence)
     for _ in range(steps):
         rows = torch.randperm(600)[:64]
 
@@ -70,7 +72,19 @@ def trained(digits, rho, steps=250):
 
         closure()
         optimizer.step(closure if rho else None)
+    if monitor:
+        monitor.close()
     return model, criterion
+
+
+def test_a_comparison_of_runs_says_which_ended_flatter(digits, tmp_path):
+    for name, rho in (("plain", 0.0), ("aware", 0.2)):
+        trained(digits, rho, tmp_path / name)
+    compared = diagnose.compare(tmp_path / "plain", tmp_path / "aware")
+    (sharpness,) = [outcome for outcome in compared.outcomes if "sharpness" in outcome.name]
+    assert sharpness.better == "b" and sharpness.b < sharpness.a / 1.5
+    assert "sharpness (λ_max) at the end" in compared.to_markdown()
+    assert diagnose.compare(tmp_path / "plain", tmp_path / "plain").worse is None
 
 
 def test_sharpness_aware_minimisation_ends_flatter_and_the_check_says_so(digits):
