@@ -31,6 +31,12 @@ def test_mixed_precision_runs_as_in_training_and_the_scaler_keeps_its_scale(work
     assert everything(workshop.model, workshop.optimizer, workshop.loader, scaler) == before
 
 
+def test_gradients_are_clipped_as_they_are_and_not_as_they_were_scaled(quick):
+    told = {"lowest": 0.1, "highest": 10.0, "max_norm": 0.05}
+    scaled = quick(scaler=torch.amp.GradScaler("cpu", init_scale=2.0**12), **told)
+    assert scaled.losses.tolist() == quick(**told).losses.tolist()
+
+
 def test_groups_keep_their_share_of_the_rate(plain):
     model, _, _, loader = plain()
     groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2:].parameters(), "lr": 0.001}]
