@@ -126,6 +126,15 @@ def test_a_plane_has_the_line_in_its_middle_and_both_are_drawn(small):
     assert "times as much" in line._repr_html_()
 
 
+def test_it_is_the_loss_in_evaluation_mode_of_all_samples_alike(workshop, digits):
+    batches = [digits[:10], digits[10:100]]
+    found = diagnose.loss_landscape(workshop.model, workshop.criterion, batches, points=3)
+    workshop.model.eval()
+    with torch.no_grad():
+        whole = workshop.criterion(workshop.model(digits[:100][0]), digits[:100][1]).item()
+    assert found.loss == pytest.approx(whole, rel=1e-5)
+
+
 def test_a_plane_with_a_hole_in_it_is_drawn_as_its_logarithm(small):
     model, _, batch = small
     plane = diagnose.loss_landscape(model, None, batch, dimensions=2, points=3, step=only_at_the_weights(model))
