@@ -58,6 +58,7 @@ def test_the_error_is_that_of_its_definition():
     error = 0.0
     for low in range(15):
         inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        assert found.counts[low] == inside.sum()
         if inside.any():
             right = (predicted[inside] == labels[inside]).double().mean()
             error += float(inside.double().mean() * (right - confidence[inside].mean()).abs())
