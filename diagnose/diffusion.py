@@ -17,12 +17,12 @@ Flawed).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import pi
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
 from diagnose.run import Values
 
@@ -39,15 +39,20 @@ MOST_BLIND: Final = 0.2  # of the steps: Nichol & Dhariwal could leave out as ma
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
-    """A schedule by its `log_snr`, float64 of shape (steps,), falling; −∞ where nothing of the signal is left."""
+    """A schedule by its `log_snr`, float64 of shape (steps,), falling; −∞ where nothing of the signal is left.
+
+    Of DDPM's schedules the model is trained at the steps that it samples by, each as often as the others. `levels`
+    tells where it is only sampled by them, or only trained around them.
+    """
 
     name: str
     log_snr: Values
+    levels: Literal["training and sampling", "training", "sampling"] = "training and sampling"
 
     @property
     def signal(self) -> Values:
         """√ᾱ of each step: the sample's share of the amplitude, of shape (steps,)."""
-        return np.sqrt(1 / (1 + np.exp(-self.log_snr)))
+        return np.sqrt(expit(self.log_snr))
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,9 @@ def from_betas(betas: Sequence[float] | Values, name: str = "betas") -> NoiseSch
     each = np.asarray(betas, np.float64)
     if each.ndim != 1 or not len(each) or not ((each > 0) & (each <= 1)).all():
         raise ValueError("betas: expected one number above 0 and at most 1 for each step.")
-    kept = np.cumprod(1 - each)
     with np.errstate(divide="ignore"):
-        return NoiseSchedule(name, np.log(kept) - np.log1p(-kept))
+        log_kept = np.cumsum(np.log1p(-each))  # ᾱ itself would underflow where much noise is added often
+        return NoiseSchedule(name, log_kept - np.log(-np.expm1(log_kept)))
 
 
 def from_sigmas(
@@ -100,12 +105,13 @@ def cosine(steps: int = STEPS, offset: float = 0.008) -> NoiseSchedule:
 def edm(steps: int = STEPS, least: float = 0.002, most: float = 80.0, rho: float = 7.0) -> NoiseSchedule:
     """The levels that EDM samples at: σ^(1/ρ) in equal steps."""
     sigmas = np.linspace(least ** (1 / rho), most ** (1 / rho), steps) ** rho
-    return from_sigmas(sigmas, name="EDM, sampling")
+    return replace(from_sigmas(sigmas, name="EDM, sampling"), levels="sampling")
 
 
 def edm_training(steps: int = STEPS, mean: float = -1.2, deviation: float = 1.2) -> NoiseSchedule:
     """The levels that EDM trains at: the quantiles of its log-normal σ, whose tails go on beyond the last of them."""
-    return from_sigmas(np.exp(mean + deviation * ndtri((np.arange(steps) + 0.5) / steps)), name="EDM, training")
+    sigmas = np.exp(mean + deviation * ndtri((np.arange(steps) + 0.5) / steps))
+    return replace(from_sigmas(sigmas, name="EDM, training"), levels="training")
 
 
 def shares(schedule: NoiseSchedule, edges: Sequence[float] = BANDS) -> Values:
@@ -124,14 +130,18 @@ def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
         raise ValueError("zero_terminal: the schedule has no fall to stretch.")
     kept = ((signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])) ** 2
     with np.errstate(divide="ignore"):
-        return NoiseSchedule(f"{schedule.name}, zero terminal SNR", np.log(kept) - np.log1p(-kept))
+        return replace(schedule, name=f"{schedule.name}, zero terminal SNR", log_snr=np.log(kept) - np.log1p(-kept))
 
 
 def remarks(schedule: NoiseSchedule) -> tuple[Remark, ...]:
-    """What is to be said against the schedule; nothing where there is nothing."""
+    """What is to be said against the schedule; nothing where there is nothing.
+
+    Where sampling begins is judged by the steps that are sampled by, and how steps are spent by those that serve for
+    both: a sampler may put its steps where its error arises, and levels that are only drawn from have no last one.
+    """
     found = []
     last, blind = float(np.exp(schedule.log_snr[-1])), float((schedule.log_snr < BLIND).mean())
-    if last > NO_SIGNAL:
+    if last > NO_SIGNAL and schedule.levels != "training":
         signal = float(schedule.signal[-1])
         found.append(Remark(
             "signal_at_the_end",
@@ -139,7 +149,7 @@ def remarks(schedule: NoiseSchedule) -> tuple[Remark, ...]:
             "alone, where the model was never trained, and cannot leave the mean brightness that it was shown.",
             "Lin et al. 2024", {"terminal_snr": last, "signal": signal},
         ))  # fmt: skip
-    if blind > MOST_BLIND:
+    if blind > MOST_BLIND and schedule.levels == "training and sampling":
         found.append(Remark(
             "steps_in_noise",
             f"{blind:.0%} of the steps have an SNR below 0.01, where next to nothing of the sample shows: a schedule "

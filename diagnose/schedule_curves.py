@@ -7,7 +7,7 @@ share e:
     linear        1 − (1 − e) x
     polynomial    (1 − (1 − e^(1/p)) x)^p with a power p
     cosine        e + (1 − e) (1 + cos πx) / 2
-    exponential   e^x
+    exponential   e^x, e being that share
 
 Sources: K30 (stability-scaling §3); cosine: Loshchilov & Hutter 2017.
 """
@@ -21,7 +21,6 @@ import numpy as np
 
 from diagnose.run import Values
 
-SQUARED: Final = 2.0  # the power of a polynomial whose power nobody told
 DROPS_AT, DROPS_BY = (1 / 3, 2 / 3), 0.1  # a step decay as it is usually set: a tenth, after each third
 USUAL: Final = "cosine"  # with a linear warmup the strong default: K31 (interdependencies §11)
 
@@ -55,21 +54,23 @@ def _steps(x: Values, _: float) -> Values:
 COURSES: Final[Mapping[str, tuple[str, Callable[[Values, float], Values]]]] = {
     "constant": ("held", constant),
     "linear": ("a straight fall to zero", polynomial),
-    "polynomial": ("a squared fall to zero", lambda x, end: polynomial(x, end, SQUARED)),
+    "polynomial": ("a straight fall to zero", polynomial),  # power 1: torch's default, Transformers' and Keras'
+    "exponential": ("one factor a step, to a millionth", exponential),
     "step": ("a tenth after each third", _steps),
     "cosine": ("a cosine to zero", cosine),
+    "onecycle": ("a cosine to zero", cosine),
 }
 
 
 def shape_of(scheduler: str) -> str:
     """Which of the known shapes a scheduler's name tells; a cosine where it tells none."""
-    name = scheduler.lower().replace("_", "")
-    return next((word for word in COURSES if word in name), USUAL)
+    return _known(scheduler) or USUAL
 
 
 def in_words(scheduler: str) -> str:
-    """What the rate does after the warmup, in words."""
-    return COURSES[shape_of(scheduler)][0]
+    """What the rate does after the warmup, in words; of a name that tells no shape, that it is not known."""
+    words = COURSES[shape_of(scheduler)][0]
+    return f"{words}, as {scheduler} tells no shape" if scheduler and not _known(scheduler) else words
 
 
 def course(scheduler: str, peak: float, steps: Values, warmup: float, length: float) -> Values:
@@ -77,3 +78,8 @@ def course(scheduler: str, peak: float, steps: Values, warmup: float, length: fl
     done = np.clip((steps - warmup) / max(length - warmup, 1.0), 0, 1)
     falling = COURSES[shape_of(scheduler)][1](done, 0.0)
     return peak * np.where(steps < warmup, steps / max(warmup, 1.0), falling)
+
+
+def _known(scheduler: str) -> str | None:
+    name = scheduler.lower().replace("_", "")
+    return next((word for word in COURSES if word in name), None)

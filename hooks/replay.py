@@ -76,11 +76,7 @@ class Replay:
         parameters = dict(self._model.named_parameters())
         stand_ins = {parameters[name]: weight for name, weight in weights.items()}
         self._aside.enter_context(put_aside(self._modules, stand_ins))
-        torch.default_generator.manual_seed(SEED)  # torch.manual_seed would reach every device of the machine
-        for device in _cuda_devices(self._model):
-            torch.cuda.default_generators[device].manual_seed(SEED)
-        random.seed(SEED)
-        np.random.seed(SEED)  # noqa: NPY002
+        same_draws(self._model)
         return self._model(*copies_of(tuple(arguments)), **copies_of(dict(keywords)))
 
     def end(self) -> None:
@@ -106,6 +102,15 @@ def beside_training(model: nn.Module, *others: nn.Module) -> Iterator[Replay]:
         stack.callback(replay.end)
         stack.enter_context(no_collectives())
         yield replay
+
+
+def same_draws(model: nn.Module) -> None:
+    """Let the model draw the same random numbers as after the last call of this; within `beside_training`."""
+    torch.default_generator.manual_seed(SEED)  # torch.manual_seed would reach every device of the machine
+    for device in _cuda_devices(model):
+        torch.cuda.default_generators[device].manual_seed(SEED)
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002
 
 
 def copies_of(values: Any) -> Any:

@@ -13,12 +13,15 @@ from diagnose import curves
 from diagnose.chance import VALIDATION_ACCURACY
 from diagnose.diagnosis import Diagnosis
 from diagnose.run import Run, Series
-from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
+from diagnose.signals import SHARPNESS, TRAIN_LOSS, VALIDATION_LOSS
 
 Side = Literal["a", "b"]
 ERRORS = 4.0  # standard errors of the end's level: less is the run's own noise
 OF_FALL = 0.05  # of the larger fall: what two seeds of one set-up differ by (recorded sound runs)
 OF_ACCURACY = 0.02  # two points in a hundred
+FEWEST_LOOKS = 3  # at the curvature
+LAST_LOOKS = 1 / 3  # of them: each saw a few samples alone, and their median is the end's
+FLATTER = 1.5  # times: ten Lanczos steps on a part of a batch tell no smaller difference
 OTHER_SCALE = 3.0  # times: first losses this far apart are of different things
 SEVERITIES = ("healthy", "info", "warning", "critical")
 
@@ -38,7 +41,10 @@ class Outcome:
 
 
 def outcomes(a: Diagnosis, b: Diagnosis, *, comparable: bool) -> tuple[Outcome, ...]:
-    """Health, losses and accuracy at the end and at their best; losses of different kinds name no better side."""
+    """Health; losses, accuracy and sharpness at the end or at their best.
+
+    Losses of different kinds name no better side.
+    """
     return tuple(_outcomes(a, b, comparable=comparable))
 
 
@@ -71,6 +77,9 @@ def _outcomes(a: Diagnosis, b: Diagnosis, *, comparable: bool) -> Iterator[Outco
     accuracy = a.run.scalar(VALIDATION_ACCURACY), b.run.scalar(VALIDATION_ACCURACY)
     if accuracy[0] is not None and accuracy[1] is not None:
         yield _accuracy(accuracy[0], accuracy[1], comparable=comparable)
+    looks = a.run.scalar(SHARPNESS), b.run.scalar(SHARPNESS)
+    if looks[0] is not None and looks[1] is not None and all(len(s.finite) >= FEWEST_LOOKS for s in looks if s):
+        yield _sharpness(looks[0], looks[1], comparable=comparable)
     yield Outcome("steps", float(a.run.length), float(b.run.length))
 
 
@@ -97,6 +106,14 @@ def _accuracy(a: Series, b: Series, *, comparable: bool) -> Outcome:
     short = [scale - end if isfinite(end) else inf for end in ends]
     better = _lower(short[0], short[1], noise) if comparable else None
     return Outcome("validation accuracy at the end", _shown(ends[0]), _shown(ends[1]), noise, better)
+
+
+def _sharpness(a: Series, b: Series, *, comparable: bool) -> Outcome:
+    looks = a.finite.values, b.finite.values
+    ends = [float(np.median(each[-max(round(LAST_LOOKS * len(each)), FEWEST_LOOKS) :])) for each in looks]
+    noise = (1 - 1 / FLATTER) * max(map(abs, ends))
+    better = _lower(ends[0], ends[1], noise) if comparable else None
+    return Outcome("sharpness (λ_max) at the end", ends[0], ends[1], noise, better)
 
 
 def _lower(a: float, b: float, noise: float = 0.0) -> Side | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from diagnose.errors import InvalidArgumentError
+from diagnose.hooks.layers import device_of, unwrapped
 
 
 class Supply:
@@ -19,12 +21,14 @@ class Supply:
     generator) ends when it is empty, and `notes` says what it will not hand out again.
     """
 
-    def __init__(self, loader: Iterable[Any], device: torch.device) -> None:
+    def __init__(self, loader: Iterable[Any], model: nn.Module) -> None:
         if not hasattr(loader, "__iter__"):
             raise InvalidArgumentError(f"loader={loader!r:.80}: expected something that can be iterated over batches.")
         self.taken = 0
         self._loader = loader
-        self._device = device
+        inner = unwrapped(model)
+        # A model without tensors runs wherever its batches are.
+        self._device = device_of(inner) if any(True for _ in (*inner.parameters(), *inner.buffers())) else None
         self._once = isinstance(loader, Iterator)
 
     def batches(self) -> Iterator[Any]:
@@ -39,7 +43,7 @@ class Supply:
         """Each batch of one pass."""
         for batch in self._loader:
             self.taken += 1
-            yield on_device(batch, self._device)
+            yield batch if self._device is None else on_device(batch, self._device)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,9 +56,15 @@ class Supply:
 
 
 def on_device(batch: Any, device: torch.device) -> Any:
-    """The batch with its tensors on the device; mappings keep their keys and named tuples their names."""
+    """The batch with its tensors on the device; mappings keep their keys and named tuples their names.
+
+    What knows how to move itself (a packed sequence, the batch of a tokenizer or a graph library) does so.
+    """
     if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
+        # Only on the way to a GPU: what comes from there would be read before it has arrived.
+        return batch.to(device, non_blocking=device.type == "cuda")
+    if callable(getattr(batch, "to", None)):
+        return copy.copy(batch).to(device)  # some move themselves in place
     if isinstance(batch, Mapping):
         return {name: on_device(value, device) for name, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_make"):
@@ -65,7 +75,7 @@ def on_device(batch: Any, device: torch.device) -> Any:
 
 
 def size_of(batch: Any) -> int:
-    """Samples in the batch: the length of its first tensor, 1 where it has none with a length."""
+    """Samples in the batch: the length of its first tensor that is longer than 1, else 1."""
     if isinstance(batch, Tensor):
         return len(batch) if batch.dim() else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
@@ -73,8 +83,6 @@ def size_of(batch: Any) -> int:
 
 
 def as_batches(data: Any) -> Iterable[Any]:
-    """`data` as batches: one batch (a tensor, tuple, mapping, or a list of tensors) or something that yields them."""
-    one_batch = isinstance(data, Tensor | tuple | Mapping) or (
-        isinstance(data, list) and bool(data) and isinstance(data[0], Tensor)
-    )
-    return [data] if one_batch else data
+    """`data` as batches: one batch (a tensor, tuple, mapping, or a list with a tensor in it), or what yields them."""
+    is_list_batch = isinstance(data, list) and any(isinstance(part, Tensor) for part in data)
+    return [data] if is_list_batch or isinstance(data, Tensor | tuple | Mapping) else data

@@ -14,7 +14,7 @@ Sources: K54 (interdependencies §10); Guo et al. 2017, On Calibration of Modern
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import exp, log
@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.experiments.batches import Supply, as_batches
 from diagnose.hooks.experiments.losses import inputs_and_targets, logits_in, model_output
-from diagnose.hooks.experiments.untouched import evaluating, untouched
-from diagnose.hooks.layers import device_of, unwrapped
+from diagnose.hooks.experiments.untouched import untouched
 from diagnose.reports.numbers import shown
 from diagnose.run import Values
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 BINS: Final = 15  # of equal width between 0 and 1, as in Guo et al.
 IGNORED: Final = -100  # cross-entropy's own mark for targets that do not count
 BOUND: Final = 100.0  # times: a T beyond it either way is no fit
+EXACT: Final = 1e-6  # of T: far below what any number of samples tells
+AS_SURE: Final = 0.02  # of T: so near to 1 nothing has to be divided
 FEW: Final = 1_000  # samples: an ECE over 15 bins of fewer is mostly noise
 NEARLY_RIGHT: Final = 0.995  # accuracy of what may well be the training data
 
@@ -71,10 +73,12 @@ class Calibration:
     def summary(self) -> str:
         """What was found, in a sentence."""
         sure = "too sure of itself" if self.temperature > 1 else "not sure enough of itself"
+        told = f"The model is {sure}: divide its logits by {shown(self.temperature)}."
+        if abs(self.temperature - 1) <= AS_SURE:
+            told = f"The model is as sure of itself as one temperature can make it (T = {shown(self.temperature)})."
         return (
-            f"The model is {sure}: divide its logits by {shown(self.temperature)}. On {self.samples:,} samples, which "
-            f"must be held-out ones, confidence is off by {shown(self.before.ece)} before and {shown(self.after.ece)} "
-            f"after (ECE over {BINS} bins)."
+            f"{told} On {self.samples:,} samples, which must be held-out ones, confidence is off by "
+            f"{shown(self.before.ece)} before and {shown(self.after.ece)} after (ECE over {BINS} bins)."
         )
 
     def plot(self) -> go.Figure:
@@ -108,21 +112,25 @@ class Calibration:
 
 
 def temperature_scaling(model: nn.Module | Tensor, data: Tensor | Iterable[Any]) -> Calibration:
-    """Fit T on held-out data, never on training data: by LBFGS on the negative log-likelihood of softmax(logits / T).
+    """Fit T on held-out data, never on training data: the T of least negative log-likelihood of softmax(logits / T).
 
     Either `model` and a loader of (inputs, targets), or of mappings with "labels": the model runs once over it in
-    evaluation mode, and is left as it was; its output, or the output's `.logits`, are the logits. Or logits and
-    labels as tensors: logits of shape (n, classes), (n, classes, …) or (n, …, classes), labels whole numbers of the
-    shape without classes, −100 where they do not count; logits of the labels' own shape are those of two classes.
+    evaluation mode, and is left as it was; its output, or the output's `.logits` or "logits", are the logits. Or
+    logits and labels as tensors: logits of shape (n, classes), (n, classes, …) or (n, …, classes), the second where
+    both fit, labels whole numbers of the shape without classes, −100 where they do not count; logits of the labels'
+    own shape are those of two classes. T lies between 1/100 and 100. All is held on the CPU in float64.
 
-    Raises `InvalidArgumentError` where shapes or labels do not fit, or logits are no finite numbers.
+    Raises `InvalidArgumentError` where shapes or labels do not fit, or logits are no finite numbers, and where the
+    model cannot be put back.
     """
-    logits, labels = _collected(model, data) if isinstance(model, nn.Module) else (model, data)
-    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
+    given: tuple[list[Any], list[Any]] = [model], [data]
+    logits, labels = _collected(model, data) if isinstance(model, nn.Module) else given
+    if not all(isinstance(one, Tensor) for one in (*logits, *labels)):
         raise InvalidArgumentError(
-            "temperature_scaling(): expected a model and a loader, or logits and labels as tensors."
+            "temperature_scaling(): expected a model and a loader, or logits and labels, all of them tensors, and not "
+            f"{type(logits[0]).__name__} and {type(labels[0]).__name__}."
         )
-    z, y = _flat(logits.detach().double().cpu(), labels.detach().cpu())
+    z, y = _flat(logits, labels)
     temperature, fits = _fitted(z, y)
     notes = []
     if not fits:
@@ -136,8 +144,8 @@ def temperature_scaling(model: nn.Module | Tensor, data: Tensor | Iterable[Any])
 
 def reliability(logits: Tensor, labels: Tensor) -> Reliability:
     """Reliability of logits, shape (n, classes), for labels, shape (n,): bins (0, 1/15], (1/15, 2/15], …"""
-    confidence, predicted = (part.numpy() for part in logits.softmax(1).max(1))
-    right = (predicted == labels.numpy()).astype(np.float64)
+    confidence = logits.softmax(1).amax(1).numpy()
+    right = (logits.argmax(1) == labels).double().numpy()  # the softmax may round two classes to one number
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     counts = np.bincount(place, minlength=BINS).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -150,59 +158,47 @@ def reliability(logits: Tensor, labels: Tensor) -> Reliability:
 def _fitted(logits: Tensor, labels: Tensor) -> tuple[float, bool]:
     """The T of least negative log-likelihood, and whether there is one within bounds.
 
-    Over log T, so that T stays positive; the loss is convex in 1/T, and so has one minimum over log T as well.
+    The loss is convex in 1/T, and so has one minimum over log T as well, which a bounded search finds without slopes.
     """
-    log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_t], max_iter=100, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
 
-    def loss_at(log_temperature: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(logits * torch.exp(-log_temperature), labels)
+    def loss_at(log_t: float) -> float:
+        return float(nn.functional.cross_entropy(logits * exp(-log_t), labels))
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = loss_at(log_t.clamp(-log(BOUND), log(BOUND)))
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        losses = {log_end: float(loss_at(torch.tensor(log_end))) for log_end in (-log(BOUND), log(BOUND))}
-        end = min(losses, key=lambda log_end: losses[log_end])
-        fits = float(loss_at(log_t)) < losses[end] and abs(log_t.item()) < log(BOUND)
-    return exp(log_t.item() if fits else end), fits
+    ends = -log(BOUND), log(BOUND)
+    found = minimize_scalar(loss_at, bounds=ends, method="bounded", options={"xatol": EXACT})
+    end = min(ends, key=loss_at)
+    fits = float(found.fun) < loss_at(end)
+    return exp(float(found.x) if fits else end), fits
 
 
-def _collected(model: nn.Module, loader: Any) -> tuple[Tensor, Tensor]:
-    """The logits and labels of one pass over the loader, on the CPU."""
-    inner, batches = unwrapped(model), as_batches(loader)
-    supply = Supply(batches, device_of(inner))
+def _collected(model: nn.Module, loader: Any) -> tuple[list[Any], list[Any]]:
+    """The logits and labels of each batch of one pass over the loader, on the CPU where they are tensors."""
+    supply = Supply(as_batches(loader), model)
     logits, labels = [], []
-    with untouched(model, loader), evaluating([inner]), torch.no_grad():
+    with untouched(model, loader), torch.no_grad():
+        model.eval()
         for batch in supply.once():
             inputs, targets = inputs_and_targets(batch)
-            logits.append(logits_in(model_output(model, inputs)).detach().cpu())
-            labels.append(targets.detach().cpu())
+            output = logits_in(model_output(model, inputs))
+            logits.append(_on_cpu(output["logits"] if isinstance(output, Mapping) and "logits" in output else output))
+            labels.append(_on_cpu(targets))
     if not labels:
         raise InvalidArgumentError("temperature_scaling(): the loader has no batches.")
-    return torch.cat(logits), torch.cat(labels)
+    return logits, labels
 
 
-def _flat(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of shape (n, classes) and labels of shape (n,), without those that do not count."""
-    if logits.shape == labels.shape or (logits.shape[-1:] == (1,) and logits.shape[:-1] == labels.shape):
-        one = logits.reshape(-1)
-        flat = torch.stack([torch.zeros_like(one), one], 1)  # σ(z) is the second's share of softmax(0, z)
-    elif logits.shape[:1] + logits.shape[2:] == labels.shape:
-        flat = logits.movedim(1, -1).reshape(-1, logits.shape[1])
-    elif logits.shape[:-1] == labels.shape:
-        flat = logits.reshape(-1, logits.shape[-1])
-    else:
-        raise InvalidArgumentError(
-            f"Logits of shape {tuple(logits.shape)} do not fit labels of shape {tuple(labels.shape)}: expected one "
-            "dimension more than the labels have, that of the classes."
-        )
-    whole = labels.reshape(-1).long()
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if isinstance(value, Tensor) else value
+
+
+def _flat(logits: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Logits of shape (n, classes), in float64, and labels of shape (n,), of all batches; only those that count."""
+    place = _classes_in([(one.shape, other.shape) for one, other in zip(logits, labels, strict=True)])
+    flat = torch.cat([_rows(one.detach().cpu(), place) for one in logits]).double()
+    told = torch.cat([one.detach().cpu().reshape(-1) for one in labels])
+    whole = told.long()
+    if not torch.equal(whole.to(told.dtype), told):
+        raise InvalidArgumentError("Labels are whole numbers, one for each sample: these have fractions, as mixed do.")
     counts = whole != IGNORED
     flat, whole = flat[counts], whole[counts]
     if not len(whole) or not flat.isfinite().all():
@@ -214,3 +210,28 @@ def _flat(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             f"Labels lie between {int(whole.min())} and {int(whole.max())}, but there are {flat.shape[1]} classes."
         )
     return flat, whole
+
+
+def _classes_in(shapes: Sequence[tuple[torch.Size, torch.Size]]) -> int | None:
+    """Which dimension of the logits is that of the classes, the same in every batch; None where they have two classes.
+
+    Texts of a batch may be as many tokens long as there are classes, so that one batch alone would not tell.
+    """
+    if all(one in (other, (*other, 1)) for one, other in shapes):
+        return None
+    for place in (1, -1):
+        if all(len(one) > 1 and (*one[:place], *one[place:][1:]) == tuple(other) for one, other in shapes):
+            return place
+    one, other = shapes[0]
+    raise InvalidArgumentError(
+        f"Logits of shape {tuple(one)} do not fit labels of shape {tuple(other)}: expected one dimension more than the "
+        "labels have, that of the classes, the same one in every batch."
+    )
+
+
+def _rows(logits: Tensor, place: int | None) -> Tensor:
+    """Logits of shape (n, classes)."""
+    if place is None:
+        one = logits.reshape(-1)
+        return torch.stack([torch.zeros_like(one), one], 1)  # σ(z) is the second's share of softmax(0, z)
+    return logits.movedim(place, -1).reshape(-1, logits.shape[place])

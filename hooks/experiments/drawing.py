@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log10
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +28,8 @@ def range_figure(found: LearningRateRange) -> go.Figure:
         line = {"mode": "lines", "line": {"color": PALETTE[colour], "width": 2}}
         hover = "rate %{x:.3g}<br>loss %{y:.3g}"
         figure.add_trace(go.Scatter(x=one.rates, y=one.smoothed, name=f"{name}, smoothed", hovertemplate=hover, **line))
-    _mark(figure, found.suggestion, "steepest fall", "ill")
-    _mark(figure, found.careful, "lowest ÷ 10", "quiet")
+    _mark(figure, found.suggestion, "steepest fall", "ill", above_px=18)
+    _mark(figure, found.careful, "lowest ÷ 10", "quiet", above_px=2)
     everything = [one.smoothed for _, one, _ in passes]
     low, high = min(values.min() for values in everything), max(values[:10].max() for values in everything)
     room = 0.15 * (high - low) or 1.0
@@ -81,12 +82,10 @@ def landscape_figure(found: LossLandscape) -> go.Figure:
         figure.update_layout(yaxis={"title": {"text": "loss"}})
     else:
         # The rim of a plane lies decades above its middle: equal steps of the loss would show a ring and nothing in it.
-        height = np.log10(np.maximum(found.losses, np.finfo(float).tiny)) if found.losses.min() > 0 else found.losses
-        bar = {
-            "thickness": 12,
-            "outlinewidth": 0,
-            "title": {"text": "log₁₀ loss" if found.losses.min() > 0 else "loss"},
-        }
+        finite = np.where(np.isfinite(found.losses), found.losses, np.nan)
+        logarithmic = bool(np.nanmin(finite) > 0)
+        height, unit = (np.log10(finite), "log₁₀ loss") if logarithmic else (finite, "loss")
+        bar = {"thickness": 12, "outlinewidth": 0, "title": {"text": unit}}
         contour = {"colorscale": "Cividis", "colorbar": bar, "ncontours": 20, "line": {"width": 0.5}}
         figure = go.Figure(go.Contour(x=found.along, y=found.across, z=height, **contour))
         figure.update_layout(yaxis={"title": {"text": "along another random direction"}})
@@ -106,19 +105,11 @@ def _slope(found: LossLandscape) -> float:
     return rise / float(found.along[middle + 1] - found.along[middle - 1])
 
 
-def _mark(figure: go.Figure, rate: float | None, label: str, colour: str) -> None:
+def _mark(figure: go.Figure, rate: float | None, label: str, colour: str, above_px: int) -> None:
     if rate is None:
         return
     figure.add_vline(x=rate, line={"color": PALETTE[colour], "width": 1, "dash": "dot"})
-    low = label.startswith("lowest")
-    figure.add_annotation(
-        x=_log10(rate), y=1, yref="paper", yanchor="bottom", yshift=2 if low else 18, showarrow=False,
+    figure.add_annotation(  # on a logarithmic axis an annotation stands at the exponent
+        x=log10(rate), y=1, yref="paper", yanchor="bottom", yshift=above_px, showarrow=False,
         text=f"{label}: {shown(rate)}", font={"color": PALETTE[colour], "size": 12},
     )  # fmt: skip
-
-
-def _log10(rate: float) -> float:
-    """Where an annotation stands on a logarithmic axis."""
-    from math import log10
-
-    return log10(rate)

@@ -4,18 +4,20 @@
     slice_.plot().write_html("landscape.html", include_plotlyjs=True)
     slice_.sharpness.eigenvalue          # what no random slice shows: the worst direction's curvature
 
-Random directions are filter-normalised: each filter of the direction (a row of a weight matrix, an output channel) has
-the length of the model's own, and biases and normalisation parameters stay where they are, so that slices of two
-models can be compared although rescaling a layer changes neither. With `previous=` the line runs along the last update.
+Random directions are filter-normalised: d_i ← d_i ‖θ_i‖ / ‖d_i‖ for each filter i, a slice of a weight's first
+dimension as in the authors' code (a row of a matrix, a convolution's output channel). Biases, normalisation parameters
+and whatever else has one dimension stay where they are. So slices of two models can be compared although rescaling a
+layer changes neither. With `previous=` the line runs along the last update, of all weights that are trained.
 
 Sources: K53 (tune-like-a-champ “Fine-tuning Layer(s)”); Li et al. 2018, Visualizing the Loss Landscape of Neural Nets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from html import escape
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 POINTS: Final = {1: 41, 2: 21}  # a side; odd, so that the weights themselves are among them
+NORMALIZATIONS: Final = (nn.LayerNorm, nn.RMSNorm)  # those whose parameters may have several dimensions
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class LossLandscape:
 
     `along` and `across` are multiples of the directions, float64 of shape (points,); `across` is None for a line.
     `direction` names the first one. `curvature` is dᵀHd, the second derivative of the loss along it at the weights,
-    `length` the 2-norm of d; `sharpness` is measured on the same batches.
+    `length` the 2-norm of d; `sharpness` is measured on the same batches. Losses may be infinite, or no number.
     """
 
     along: Values
@@ -58,7 +61,10 @@ class LossLandscape:
 
     @property
     def hidden(self) -> float:
-        """How many times more the loss curves in the sharpest direction than along this one, for the same length."""
+        """How many times as much the loss curves in the sharpest direction as along this one, for the same length.
+
+        Infinite where it does not curve upwards along this one.
+        """
         own = self.curvature / self.length**2
         return self.sharpness.eigenvalue / own if own > 0 else float("inf")
 
@@ -134,24 +140,29 @@ def loss_landscape(
     `data` is one batch, or a loader of which the first `batches` are taken; batches and losses are given as to
     `diagnose.lr_range_test`. `previous` holds the weights of before the last update by name (a state dict will do,
     or `PreviousWeights(...).weights`): the first direction is then that update, −1 the weights before it. `points` a
-    side: 41 for a line, 21 for a plane. The same `seed` draws the same directions.
+    side, an odd number: 41 for a line, 21 for a plane. The same `seed` draws the same directions.
 
     The model runs in evaluation mode, BatchNorm with its running statistics, and is bit for bit as before afterwards.
-    Raises `InvalidArgumentError` where it cannot be put back, and where `previous` does not fit its weights.
+    Raises `InvalidArgumentError` where it cannot be put back, where `previous` does not fit its weights, where none of
+    them has filters to draw a direction by, and for what has no curvature that could be told: a loss that is no finite
+    number, complex weights, weights on several devices, half precision where the loss cannot be differentiated twice.
     """
-    if dimensions not in POINTS or (points is not None and points < 3) or not distance > 0:
+    side = points if points is not None else POINTS.get(dimensions, 0)
+    if dimensions not in POINTS or side < 3 or side % 2 == 0 or not (isfinite(distance) and distance > 0):
         raise InvalidArgumentError(
-            f"dimensions={dimensions!r}, points={points!r}, distance={distance!r}: expected 1 or 2, three or more, and "
-            "a distance above 0."
+            f"dimensions={dimensions!r}, points={points!r}, distance={distance!r}: expected 1 or 2, an odd number of "
+            "three or more, and a distance above 0."
         )
     with loss_over_weights(model, criterion, data, step, batches) as (loss, weights):
         generator = torch.Generator().manual_seed(seed)
-        first = _update(weights, previous) if previous is not None else _random(weights, generator)
-        second = _random(weights, generator) if dimensions == 2 else None
+        still = _normalization_parameters(unwrapped(model))
+        first = _update(weights, previous) if previous is not None else _random(weights, still, generator)
+        second = _random(weights, still, generator) if dimensions == 2 else None
         flat = torch.cat([part.reshape(-1) for part in first.values()]).float()
         curvature = float(torch.dot(hessian_product(loss, weights)(flat), flat))
         sharpness = measured(loss, weights)
-        side = points if points is not None else POINTS[dimensions]
+        if not isfinite(sharpness.loss):
+            raise InvalidArgumentError(f"The loss at the weights is {sharpness.loss}: there is no slope around it.")
         at = np.linspace(-distance, distance, side)
         lines = [_line(loss, _moved(weights, second, float(b)), first, at) for b in (at if second else (0.0,))]
     return LossLandscape(
@@ -179,18 +190,33 @@ def _moved(weights: Weights, direction: Weights | None, by: float) -> Weights:
     return {name: weight + by * direction[name] for name, weight in weights.items()}
 
 
-def _random(weights: Weights, generator: torch.Generator) -> Weights:
-    """A filter-normalised random direction: 0 for what has fewer than two dimensions."""
+def _random(weights: Weights, still: Collection[str], generator: torch.Generator) -> Weights:
+    """A filter-normalised random direction: 0 for what is to stay still, and for what has fewer than two dimensions."""
     direction = {}
     for name, weight in weights.items():
-        drawn = torch.randn(weight.shape, generator=generator).to(weight)
-        if weight.dim() < 2:
-            direction[name] = torch.zeros_like(drawn)
+        drawn = torch.randn(weight.shape, generator=generator)
+        if weight.dim() < 2 or name in still:
+            direction[name] = torch.zeros_like(weight)
             continue
         inner = tuple(range(1, weight.dim()))
-        own, length = (torch.linalg.vector_norm(one, dim=inner, keepdim=True) for one in (weight, drawn))
-        direction[name] = drawn * (own / length.clamp_min(torch.finfo(drawn.dtype).tiny))
+        own, length = (torch.linalg.vector_norm(one.float(), dim=inner, keepdim=True) for one in (weight, drawn))
+        drawn = drawn.to(weight.device) * own / length.to(weight.device).clamp_min(torch.finfo(torch.float32).tiny)
+        direction[name] = drawn.to(weight.dtype)
+    if not any(bool(part.any()) for part in direction.values()):
+        raise InvalidArgumentError(
+            "No weight that is trained has filters (two dimensions, and not all 0), by which to draw a direction."
+        )
     return direction
+
+
+def _normalization_parameters(model: nn.Module) -> set[str]:
+    """Their names: a LayerNorm's may have several dimensions, and are no filters."""
+    return {
+        f"{name}.{own}" if name else own
+        for name, part in model.named_modules()
+        if isinstance(part, NORMALIZATIONS)
+        for own, _ in part.named_parameters(recurse=False)
+    }
 
 
 def _update(weights: Weights, previous: Mapping[str, Tensor]) -> Weights:

@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from scipy.signal import lfilter
 
 from diagnose.reports.numbers import shown
 from diagnose.run import Values
@@ -20,8 +21,9 @@ from diagnose.run import Values
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-SMOOTHING: Final = 0.9  # β of the average: a window of ten steps, an eighth of a decade each over a hundred
+SMOOTHING: Final = 0.9  # β of the average: a window of ten steps, of a twelfth of a decade each over the whole range
 UNSETTLED: Final = 10  # first values, of which the average is no average yet; torch-lr-finder leaves out as many
+FEWEST: Final = UNSETTLED + 3  # steps: fewer have no slope to look at
 GROWN: Final = 3.0  # times the loss, or its fall so far: above the best by this much it has diverged (fastai: 4 × best)
 BEYOND_NOISE: Final = (
     4.0  # standard errors of the smoothed loss: the lowest of a hundred that only wander lies at 2 to 3
@@ -33,10 +35,11 @@ CAREFUL: Final = 10.0  # times below the lowest loss's rate: fastai's other choi
 class LearningRateRange:
     """A range test's curve: `rates`, `losses` and `smoothed` float64 of shape (steps,), the rates rising.
 
-    `smoothed` is the bias-corrected average s_t = (1 − β) Σ β^k l_{t−k} / (1 − β^t). `steepest` is the rate at which
-    it falls fastest per factor of the rate, `lowest` the one at which it is least; both None where it never fell
-    beyond its noise. `stopped` says why the test ended, `notes` what else there is to know; `closer` is the second
-    pass around the first one's suggestion, where one was asked for.
+    `smoothed` is the bias-corrected average s_t = (1 − β) Σ β^k l_{t−k} / (1 − β^t), steps counted from 1. `steepest`
+    is the rate at which it falls fastest per factor of the rate, `lowest` the one at which it is least; both lag
+    behind the loss itself by up to β / (1 − β) = 9 steps, as an average does, and are None where it never fell beyond
+    its noise. `stopped` says why the test ended, `notes` what else there is to know; `closer` is the second pass
+    around the first one's suggestion, where one was asked for.
     """
 
     rates: Values
@@ -56,12 +59,16 @@ class LearningRateRange:
 
     @property
     def careful(self) -> float | None:
-        """The other choice: a tenth of the rate at which the loss was lowest."""
-        return None if self.lowest is None else self.lowest / CAREFUL
+        """The other choice: a tenth of the rate of the lowest loss, in the closer look where there was one."""
+        closer = self.closer.lowest if self.closer is not None else None
+        lowest = closer if closer is not None else self.lowest
+        return None if lowest is None else lowest / CAREFUL
 
     @property
     def summary(self) -> str:
         """What was found, in a sentence or two."""
+        if len(self.rates) < FEWEST:
+            return f"{len(self.rates)} steps are too few to suggest a rate: {FEWEST} are needed. {self.stopped}"
         if self.suggestion is None:
             told = f"Between {shown(float(self.rates[0]))} and {shown(float(self.rates[-1]))} the loss never fell"
             return f"{told} beyond its noise: no rate is suggested. {self.stopped}"
@@ -106,11 +113,8 @@ def range_of(rates: Sequence[float], losses: Sequence[float], stopped: str) -> L
 
 def smoothed(losses: Values) -> Values:
     """The exponential average with β = SMOOTHING, each value divided by the weights that it has seen (Adam's way)."""
-    average, means = 0.0, np.empty(len(losses))
-    for place, loss in enumerate(losses):
-        average = SMOOTHING * average + (1 - SMOOTHING) * loss
-        means[place] = average / (1 - SMOOTHING ** (place + 1))
-    return means
+    averages = lfilter([1 - SMOOTHING], [1, -SMOOTHING], losses)
+    return np.asarray(averages / (1 - SMOOTHING ** np.arange(1, len(losses) + 1)), np.float64)
 
 
 def has_diverged(losses: Sequence[float]) -> bool:
@@ -127,14 +131,14 @@ def has_diverged(losses: Sequence[float]) -> bool:
 
 def _steepest(rates: Values, losses: Values, smooth: Values) -> tuple[float | None, float | None]:
     """The rates of the steepest fall and of the lowest loss; None where it is the noise that falls."""
-    if len(smooth) < UNSETTLED + 3:
+    if len(smooth) < FEWEST:
         return None, None
     lowest = UNSETTLED + int(np.argmin(smooth[UNSETTLED:]))
     # Half the variance of neighbours' differences is the noise's, whatever the trend; it may grow with the rate.
     jumps = np.diff(losses[: lowest + 1]) ** 2 / 2
     variance = max(float(jumps.mean()), float(jumps[-2 * UNSETTLED :].mean()))
     noise = float(np.sqrt(variance * (1 - SMOOTHING) / (1 + SMOOTHING)))
-    fall = float(losses[: 2 * UNSETTLED].mean()) - float(smooth[lowest])
+    fall = float(losses[: min(2 * UNSETTLED, lowest)].mean()) - float(smooth[lowest])  # not what may have diverged
     if lowest <= UNSETTLED or fall <= BEYOND_NOISE * noise:
         return None, None
     slopes = np.gradient(smooth, np.log(rates))[UNSETTLED : lowest + 1]

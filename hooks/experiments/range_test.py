@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,25 +25,24 @@ from torch.optim import Optimizer
 from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.experiments.batches import Supply
 from diagnose.hooks.experiments.losses import LossOf, loss_of
-from diagnose.hooks.experiments.range_curve import UNSETTLED, LearningRateRange, has_diverged, range_of
+from diagnose.hooks.experiments.range_curve import FEWEST, LearningRateRange, has_diverged, range_of
 from diagnose.hooks.experiments.twins import needs_closure, scaler_twin, twin_of
 from diagnose.hooks.experiments.untouched import untouched
 from diagnose.hooks.layers import device_of, unwrapped
 from diagnose.hooks.replay import autocast as autocast_in
 
-AROUND = 10.0  # times below and above the first suggestion: the second pass
+AROUND: Final = 10.0  # times below and above the first suggestion: the second pass
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """What is tried: how a step is made at whatever rate."""
+    """What is tried: how a step is made at whatever rate; `others` are put back beside the model."""
 
     model: nn.Module
     optimizer: Optimizer
-    criterion: object
+    others: tuple[object, ...]
     loss: LossOf
     supply: Supply
-    loader: Iterable[Any]
     micro_batches: int
     autocast: torch.dtype | None
     scaler: GradScaler | None
@@ -70,7 +69,8 @@ def lr_range_test(
 
     The rate is the first parameter group's and grows by one factor a step; the other groups keep their share of it.
     The test ends early where the loss diverges. `zoom` adds a second pass, from the same weights, over the decade
-    below and above the first suggestion.
+    below and above the first suggestion. A model in evaluation mode is put into training mode meanwhile; parts that
+    are in evaluation mode within a model in training mode (a frozen BatchNorm) stay so.
 
     A batch is (inputs, targets) or a mapping with "labels"; without a `criterion` the model's own `.loss` counts,
     and `step(model, batch)` returns the loss where neither fits. `accumulation_steps` batches make one step;
@@ -78,39 +78,65 @@ def lr_range_test(
 
     Afterwards weights, buffers, gradients, optimizer, scaler, random generators, modes and the loader are bit for
     bit what they were, also after an exception or Ctrl-C; an attached monitor sees nothing of it. A loader that hands
-    out each batch once is used up as far as `notes` says. It holds a second copy of weights and optimizer state.
+    out each batch once is used up as far as `notes` says. It holds a second copy of weights and optimizer state. Your
+    own hooks run, and what they or `step` write anywhere else (a list, a second model) stays written.
 
-    Raises `InvalidArgumentError` where the model cannot be put back (parts on other ranks, scripted, or not yet
-    initialised), the loader is empty, or the batches do not tell inputs from targets.
+    Raises `InvalidArgumentError` where the model or the optimizer cannot be put back (parts on other ranks, scripted,
+    not yet initialised, a state that cannot be copied), where there is nothing to test (no batches, no finite loss, no
+    rate, no weight that is trained), where batches do not tell inputs from targets, and for a scaler beside an
+    optimizer that goes backward by itself. What the model, the loader or `step` raise comes through.
     """
     if not 0 < lowest < highest < float("inf"):
         raise InvalidArgumentError(
             f"lowest={lowest!r}, highest={highest!r}: expected two rates with 0 < lowest < highest."
         )
-    if steps <= UNSETTLED or accumulation_steps < 1:
+    if steps < FEWEST or accumulation_steps < 1:
         raise InvalidArgumentError(
-            f"steps={steps!r}, accumulation_steps={accumulation_steps!r}: expected more than {UNSETTLED} steps of at "
-            "least one batch."
+            f"steps={steps!r}, accumulation_steps={accumulation_steps!r}: expected {FEWEST} steps or more, of at least "
+            "one batch."
         )
-    inner = unwrapped(model)
+    _check(model, optimizer, scaler)
     trial = _Trial(
-        model, optimizer, criterion, loss_of(criterion, step), Supply(loader, device_of(inner)), loader,
+        model, optimizer, (criterion, step, loader), loss_of(criterion, step), Supply(loader, model),
         accumulation_steps, autocast, scaler, max_norm,
     )  # fmt: skip
     found = _swept(trial, np.geomspace(lowest, highest, steps))
-    if zoom and found.steepest is not None and found.lowest is not None:
+    if not len(found.losses):
+        raise InvalidArgumentError(
+            f"No step could be made. {found.stopped} Expected a loader with batches and a finite loss."
+        )
+    notes: tuple[str, ...] = ()
+    if zoom and found.steepest is not None:
         ends = max(found.steepest / AROUND, lowest), min(found.steepest * AROUND, highest)
-        found = replace(found, closer=_swept(trial, np.geomspace(*ends, steps)))
-    return replace(found, notes=trial.supply.notes)
+        closer = _swept(trial, np.geomspace(*ends, steps))
+        if len(closer.losses):
+            found = replace(found, closer=closer)
+        else:
+            notes = (f"There was no closer look. {closer.stopped}",)
+    return replace(found, notes=(*notes, *trial.supply.notes))
+
+
+def _check(model: nn.Module, optimizer: Optimizer, scaler: GradScaler | None) -> None:
+    """Raises `InvalidArgumentError` where there is no rate to try, or nothing that it would move."""
+    for given, wanted, name in ((model, nn.Module, "torch.nn.Module"), (optimizer, Optimizer, "torch.optim.Optimizer")):
+        if not isinstance(given, wanted):
+            raise InvalidArgumentError(f"lr_range_test(): expected a {name}, not {given!r:.80}.")
+    kind = type(optimizer).__name__
+    if any(group.get("lr") is None for group in optimizer.param_groups):
+        raise InvalidArgumentError(f"{kind} finds its rate by itself (a group has no “lr”): there is none to test.")
+    if not any(parameter.requires_grad for group in optimizer.param_groups for parameter in group["params"]):
+        raise InvalidArgumentError(f"{kind} holds no parameter that is trained: all are frozen.")
+    if scaler is not None and scaler.is_enabled() and needs_closure(optimizer):
+        raise InvalidArgumentError(f"{kind} goes backward by itself, which a gradient scaler cannot do: leave one out.")
 
 
 def _swept(trial: _Trial, rates: Sequence[float] | np.ndarray[Any, Any]) -> LearningRateRange:
-    """One pass from the weights as they are."""
+    """One pass from the weights as they are; it may have found no batch, or no finite loss."""
     losses: list[float] = []
     stopped = f"The highest rate, {rates[-1]:.3g}, was reached."
     held = [parameter for group in trial.optimizer.param_groups for parameter in group["params"]]
     with (
-        untouched(trial.model, trial.criterion, trial.loader, parameters=held),
+        untouched(trial.model, *trial.others, parameters=held),
         closing(trial.supply.batches()) as batches,  # type: ignore[type-var]
     ):
         optimizer, scaler = twin_of(trial.optimizer, unwrapped(trial.model)), scaler_twin(trial.scaler)
@@ -131,10 +157,6 @@ def _swept(trial: _Trial, rates: Sequence[float] | np.ndarray[Any, Any]) -> Lear
             if has_diverged(losses):
                 stopped = f"The loss diverged at a rate of {rate:.3g}."
                 break
-    if not losses:
-        raise InvalidArgumentError(
-            f"No step could be made. {stopped} Expected a loader with batches and a finite loss."
-        )
     return range_of(list(rates), losses, stopped)
 
 
@@ -149,6 +171,8 @@ def _step(trial: _Trial, optimizer: Optimizer, scaler: GradScaler | None, micro_
             for batch in micro_batches:
                 with autocast_in(device, trial.autocast) if trial.autocast else torch.enable_grad():
                     loss = trial.loss(trial.model, batch) / len(micro_batches)
+                if not loss.requires_grad:
+                    raise InvalidArgumentError("The loss of a batch does not depend on any weight that is trained.")
                 (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
                 total = total.to(loss.device) + loss.detach()
         if scaler is not None:

@@ -2,16 +2,18 @@
 
     plain, aware = sharpness_of(model_sgd, criterion, data), sharpness_of(model_sam, criterion, data)
     sharpness_check(plain, aware)
-    # "Flatter: one per cent of the weights' length in the sharpest direction adds 0.31 times the loss, against 1.2 …"
+    # "Flatter: λ_max is 4.1 against 17.3, and one per cent of the weights' length in the sharpest direction adds …"
 
 Sources: K52 (tune-like-a-champ “Fine-tuning Layer(s)”, interdependencies §1); Foret et al. 2021 (SAM) report λ_max as
-here; the rise over the loss is what `sharp_minimum` measures, scale-free as in Petzka et al. 2021.
+here; the rise is what `sharp_minimum` measures, scale-free as in Petzka et al. 2021.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -46,11 +48,6 @@ class Sharpness:
     def rise(self) -> float:
         """½ (0.01 ‖θ‖)² λ_max: what one per cent of the weights' length in the sharpest direction adds to the loss."""
         return 0.5 * (SHIFT * self.length) ** 2 * self.eigenvalue
-
-    @property
-    def rise_in_losses(self) -> float:
-        """The rise as a multiple of the loss: ten and more, with a gap to validation, is a `sharp_minimum`."""
-        return self.rise / self.loss if self.loss > 0 else float("nan")
 
 
 def sharpness_of(
@@ -91,10 +88,12 @@ def sharpness_check(before: Sharpness, after: Sharpness) -> str:
     λ_max alone can be changed by rescaling weights that changes nothing else, so that the rise over one per cent of
     their length has to agree.
     """
-    curved, rises = before.eigenvalue / after.eigenvalue, before.rise / after.rise
-    if curved >= CLEAR and rises >= CLEAR:
+    pairs = (before.eigenvalue, after.eigenvalue), (before.rise, after.rise)
+    if not all(map(isfinite, chain(*pairs))):
+        verdict = "Not to be told"
+    elif all(_clearly_lower(new, old) for old, new in pairs):
         verdict = "Flatter"
-    elif curved <= 1 / CLEAR and rises <= 1 / CLEAR:
+    elif all(_clearly_lower(old, new) for old, new in pairs):
         verdict = "Sharper"
     else:
         verdict = "Neither clearly flatter nor sharper"
@@ -102,3 +101,8 @@ def sharpness_check(before: Sharpness, after: Sharpness) -> str:
         f"{verdict}: λ_max is {shown(after.eigenvalue)} against {shown(before.eigenvalue)}, and one per cent of the "
         f"weights' length in the sharpest direction adds {shown(after.rise)} to the loss, against {shown(before.rise)}."
     )
+
+
+def _clearly_lower(one: float, other: float) -> bool:
+    """By CLEAR times; what curves upwards nowhere (0, or less) lies lower than whatever does."""
+    return other > 0 and one * CLEAR <= other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ STEPS = 10  # of the Lanczos chain; sharp outliers of a network's spectrum conve
 FINITE_STEP = 1e-3  # of the weights' norm: balances the third derivative against float32's rounding
 VANISHED = 1e-5  # a residual of this share of the matrix: the chain has seen all there is
 COPIES = 8  # of the weights that a look holds at its peak, its graph included
+
+ERROR_NODE = "torch::autograd::Error"  # what @once_differentiable puts behind a gradient
 
 Product = Callable[[Tensor], Tensor]
 
@@ -92,11 +95,17 @@ class CurvatureProbe:
 
 
 def by_double_backward(loss: Loss, weights: Mapping[str, Tensor]) -> Product:
-    """V ↦ Hv by differentiating gᵀv; the graph of the gradient g is built once."""
+    """V ↦ Hv by differentiating gᵀv; the graph of the gradient g is built once.
+
+    Raises `RuntimeError` where a function of the user's own can be differentiated once only: what lies behind it would
+    count as 0.
+    """
     # Copies: a layer may write into its own weights, as an embedding with a greatest norm does.
     leaves = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
     inputs = list(leaves.values())
     gradients = torch.autograd.grad(loss(leaves), inputs, create_graph=True, materialize_grads=True)
+    if _breaks_off(gradients):
+        raise RuntimeError("a function in the model is marked as once_differentiable")
 
     def product(vector: Tensor) -> Tensor:
         curved = [(g, part) for g, part in zip(gradients, _parts(vector, inputs), strict=True) if g.requires_grad]
@@ -106,6 +115,21 @@ def by_double_backward(loss: Loss, weights: Mapping[str, Tensor]) -> Product:
         return _flat(torch.autograd.grad(outputs, inputs, directions, retain_graph=True, materialize_grads=True))
 
     return product
+
+
+def _breaks_off(tensors: Sequence[Tensor]) -> bool:
+    """Whether their graph has one of torch's error nodes, which lead nowhere and so are never run, and never raise."""
+    met: set[Any] = set()
+    waiting: list[Any] = [tensor.grad_fn for tensor in tensors]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in met:
+            continue
+        if node.name() == ERROR_NODE:
+            return True
+        met.add(node)
+        waiting += [following for following, _ in node.next_functions]
+    return False
 
 
 def by_differences(loss: Loss, weights: Mapping[str, Tensor]) -> Product:
@@ -179,7 +203,8 @@ def _size(tensors: Iterable[Tensor]) -> int:
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.reshape(-1) for tensor in tensors]).float()
+    """All numbers in a row, of sparse gradients too."""
+    return torch.cat([tensor.to_dense().reshape(-1) for tensor in tensors]).float()
 
 
 def _parts(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

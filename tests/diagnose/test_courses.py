@@ -26,7 +26,8 @@ def _torchs(decay):
     [
         ("CosineAnnealingLR", lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, LENGTH - WARMUP)),
         ("linear", lambda o: torch.optim.lr_scheduler.LinearLR(o, 1, 0, total_iters=LENGTH - WARMUP)),
-        ("PolynomialLR", lambda o: torch.optim.lr_scheduler.PolynomialLR(o, LENGTH - WARMUP, power=2)),
+        ("PolynomialLR", lambda o: torch.optim.lr_scheduler.PolynomialLR(o, LENGTH - WARMUP)),
+        ("ExponentialLR", lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 1e-6 ** (1 / (LENGTH - WARMUP)))),
         ("ConstantLR", lambda o: torch.optim.lr_scheduler.ConstantLR(o, factor=1)),
     ],
 )
@@ -36,6 +37,7 @@ def test_it_is_the_course_of_torchs_scheduler_of_that_name(name, decay):
 
 
 def test_a_name_that_tells_no_shape_is_drawn_as_a_cosine_and_said_so():
-    assert in_words("") == in_words("MyOwn") == "a cosine to zero"
+    assert in_words("") == "a cosine to zero"
+    assert in_words("inverse_sqrt") == "a cosine to zero, as inverse_sqrt tells no shape"
     assert in_words("cosine_with_restarts") == "a cosine to zero"
     assert in_words("MultiStepLR") == "a tenth after each third"

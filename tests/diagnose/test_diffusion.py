@@ -59,7 +59,7 @@ def test_linear_spends_its_steps_in_noise_and_stable_diffusion_never_gets_there(
     told = {schedule.name: {remark.id for remark in remarks(schedule)} for schedule in EVERY}
     assert told["linear"] == {"steps_in_noise"}
     assert told["Stable Diffusion"] == {"signal_at_the_end"}
-    assert told["cosine"] == set()
+    assert told["cosine"] == told["EDM, sampling"] == told["EDM, training"] == set()
     (remark,) = remarks(stable_diffusion())
     assert "6.8 %" in remark.summary and "Lin et al. 2024" in remark.source
 
@@ -101,6 +101,16 @@ def test_few_steps_make_a_schedule_too(schedule, steps):
 def test_levels_that_are_none_are_refused(sigmas):
     with pytest.raises(ValueError, match="sigmas"):
         from_sigmas(sigmas)
+
+
+def test_what_is_left_of_the_signal_is_told_however_little_or_much_it_is():
+    assert from_betas([0.9] * 400).log_snr[-1] == pytest.approx(400 * np.log(0.1))
+    assert from_betas([1e-12]).log_snr[0] == pytest.approx(-np.log(1e-12))
+    assert from_betas([0.9] * 400).signal[-1] == pytest.approx(10.0**-200)
+
+
+def test_a_sampler_that_begins_with_signal_is_told_so():
+    assert {remark.id for remark in remarks(edm(most=5.0))} == {"signal_at_the_end"}
 
 
 def test_a_schedule_without_a_fall_has_no_zero_at_its_end():

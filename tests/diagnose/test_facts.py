@@ -33,7 +33,8 @@ def test_a_step_sees_every_rank_s_every_micro_batch(config, ranks, samples):
     [("", "untold"), ("AdamW", "adaptive"), ("torch.optim.SGD", "sgd"), ("DAdaptAdam", "other"), ("Adagrad", "other"),
      ("adamw_bnb_8bit", "adaptive"), ("schedule_free_sgd", "other"),
      ("<class 'torch.optim.adam.Adam'>", "adaptive"), ("SGD(lr=0.1)", "sgd"), ("SGDP", "other"),
-     ("SparseAdam", "adaptive")],
+     ("SparseAdam", "adaptive"), ("AdamW (\nParameter Group 0\n    lr: 0.001\n)", "adaptive"),
+     ("SGD with momentum", "sgd"), ("Nesterov SGD", "sgd")],
 )  # fmt: skip
 def test_an_optimizer_is_of_the_kind_that_its_name_says(name, kind):
     assert kind_of(name) == kind

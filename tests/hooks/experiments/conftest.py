@@ -12,6 +12,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import diagnose
+
 
 @pytest.fixture(autouse=True)
 def always_one_thread(one_thread):
@@ -97,3 +99,31 @@ def everything(model, optimizer=None, loader=None, scaler=None) -> dict[str, obj
 @pytest.fixture(name="everything")
 def everything_of():
     return everything
+
+
+@pytest.fixture
+def plain(digits):
+    """plain(seed, kind) -> an untrained classifier of digits with its optimizer, criterion and loader."""
+
+    def made(seed=0, kind="momentum"):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        optimizer = {
+            "plain": lambda: torch.optim.SGD(model.parameters(), lr=1e-5),
+            "momentum": lambda: torch.optim.SGD(model.parameters(), lr=1e-5, momentum=0.9),
+            "adam": lambda: torch.optim.AdamW(model.parameters(), lr=1e-5),
+        }[kind]()
+        return model, optimizer, nn.CrossEntropyLoss(), DataLoader(digits, batch_size=32, shuffle=True)
+
+    return made
+
+
+@pytest.fixture
+def quick(workshop):
+    """quick(…) -> a short range test in the workshop."""
+
+    def tested(**others):
+        told = {"steps": 30, "lowest": 1e-4, **others}
+        return diagnose.lr_range_test(workshop.model, workshop.optimizer, workshop.criterion, workshop.loader, **told)
+
+    return tested

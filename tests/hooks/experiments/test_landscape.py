@@ -13,7 +13,6 @@ from torch.func import functional_call, hessian
 
 import diagnose
 from diagnose.hooks.experiments.landscape import PreviousWeights
-from diagnose.hooks.experiments.sharpness import Sharpness, sharpness_check, sharpness_of
 
 
 @pytest.fixture
@@ -127,120 +126,119 @@ def test_a_plane_has_the_line_in_its_middle_and_both_are_drawn(small):
     assert "times as much" in line._repr_html_()
 
 
-# --- sharpness-aware minimisation
+def test_it_is_the_loss_in_evaluation_mode_of_all_samples_alike(workshop, digits):
+    batches = [digits[:10], digits[10:100]]
+    found = diagnose.loss_landscape(workshop.model, workshop.criterion, batches, points=3)
+    workshop.model.eval()
+    with torch.no_grad():
+        whole = workshop.criterion(workshop.model(digits[:100][0]), digits[:100][1]).item()
+    assert found.loss == pytest.approx(whole, rel=1e-5)
 
 
-class SAM(torch.optim.Optimizer):
-    """Foret et al. 2021: the gradient at the highest point within ρ takes the step at the weights."""
-
-    def __init__(self, params, base, rho=0.05, **settings):
-        super().__init__(params, {"rho": rho, **settings})
-        self.base_optimizer = base(self.param_groups, **settings)
-        self.param_groups = self.base_optimizer.param_groups
-
-    @torch.no_grad()
-    def first_step(self, zero_grad=False):
-        norm = torch.stack([p.grad.norm() for group in self.param_groups for p in group["params"]]).norm()
-        for group in self.param_groups:
-            for p in group["params"]:
-                self.state[p]["old"] = p.data.clone()
-                p.add_(p.grad, alpha=float(group["rho"] / (norm + 1e-12)))
-        if zero_grad:
-            self.zero_grad()
-
-    @torch.no_grad()
-    def second_step(self, zero_grad=False):
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.data = self.state[p]["old"]
-        self.base_optimizer.step()
-        if zero_grad:
-            self.zero_grad()
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        assert closure is not None, "SAM wants a closure that goes forward and backward"
-        self.first_step(zero_grad=True)
-        with torch.enable_grad():
-            closure()
-        self.second_step()
+def test_a_plane_with_a_hole_in_it_is_drawn_as_its_logarithm(small):
+    model, _, batch = small
+    plane = diagnose.loss_landscape(model, None, batch, dimensions=2, points=3, step=only_at_the_weights(model))
+    assert not np.isfinite(plane.losses).all() and json.dumps(plane.to_dict())
+    figure = plane.plot()
+    assert figure.data[0].colorbar.title.text == "log₁₀ loss" and np.isfinite(figure.data[0].z[1, 1])
 
 
-def trained(digits, rho, steps=250):
-    """A classifier of digits after `steps` of SGD, sharpness-aware where rho is above 0; and its criterion."""
+def only_at_the_weights(model):
+    weight = model[0].weight.detach().clone()
+
+    def step(model, batch):
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        return loss if torch.equal(model[0].weight, weight) else loss * float("inf")
+
+    return step
+
+
+def test_what_a_model_draws_by_itself_is_drawn_alike_at_each_point(small):
+    model, criterion, batch = small
+    noisy = diagnose.loss_landscape(
+        model, None, batch, points=5, distance=1e-3,
+        step=lambda model, batch: criterion(model(batch[0] + torch.randn_like(batch[0])), batch[1]),
+    )  # fmt: skip
+    assert noisy.losses[2] == noisy.loss
+    assert np.ptp(noisy.losses) < 0.01 * noisy.loss, "neighbours see the same noise"
+
+
+def test_a_layer_norm_of_several_dimensions_stays_where_it_is():
     torch.manual_seed(0)
-    x, y = digits[:600]
-    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    criterion = nn.CrossEntropyLoss()
-    settings = {"lr": 0.1, "momentum": 0.9}
-    optimizer = (
-        SAM(model.parameters(), torch.optim.SGD, rho, **settings)
-        if rho
-        else torch.optim.SGD(model.parameters(), **settings)
-    )
-    for _ in range(steps):
-        rows = torch.randperm(600)[:64]
+    model = nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)), nn.LayerNorm([2, 3]), nn.Flatten())
+    seen = []
 
-        def closure(rows=rows):
-            optimizer.zero_grad()
-            loss = criterion(model(x[rows]), y[rows])
-            loss.backward()
-            return loss
+    def step(model, batch):
+        seen.append(model[2].weight.detach().clone())
+        return model(batch[0]).pow(4).mean()
 
-        closure()
-        optimizer.step(closure if rho else None)
-    return model, criterion
+    diagnose.loss_landscape(model, None, (torch.randn(8, 4), torch.zeros(8)), step=step, points=3)
+    assert all(torch.equal(weight, model[2].weight) for weight in seen)
 
 
-def test_sharpness_aware_minimisation_ends_flatter_and_the_check_says_so(digits):
-    batch = digits[:600]
-    plain, aware = (sharpness_of(*trained(digits, rho), batch) for rho in (0.0, 0.2))
-    assert aware.eigenvalue < plain.eigenvalue / 1.5
-    assert sharpness_check(plain, aware).startswith("Flatter: λ_max is")
-    assert sharpness_check(aware, plain).startswith("Sharper")
-    assert sharpness_check(plain, plain).startswith("Neither")
-
-
-def test_a_larger_eigenvalue_of_shorter_weights_is_no_sharper_minimum():
-    longer, shorter = Sharpness(1.0, 10.0, 0.5, 10.0), Sharpness(100.0, 1000.0, 0.5, 1.0)
-    assert sharpness_check(longer, shorter).startswith("Neither")
-
-
-@pytest.mark.parametrize("style", ["closure", "two calls"])
-def test_a_monitor_counts_one_step_for_both_passes_of_a_sharpness_aware_one(digits, tmp_path, style):
+def test_sparse_gradients_have_a_curvature_too():
     torch.manual_seed(0)
-    x, y = digits[:64]
-    model = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
-    criterion = nn.CrossEntropyLoss()
-    optimizer = SAM(model.parameters(), torch.optim.SGD, lr=0.1)
-    with diagnose.attach(model, optimizer, criterion=criterion, run_dir=tmp_path, cadence=diagnose.Cadence(noise=2)):
-        for _ in range(12):
-
-            def closure():
-                loss = criterion(model(x), y)
-                loss.backward()
-                return loss
-
-            optimizer.zero_grad()
-            closure()
-            if style == "closure":
-                optimizer.step(closure)
-            else:
-                optimizer.first_step(zero_grad=True)
-                closure()
-                optimizer.second_step()
-    run = diagnose.load(tmp_path)
-    assert run.scalars["loss/train"].steps.tolist() == list(range(1, 13))
-    assert run.scalars["grad_norm"].steps.tolist() == list(range(1, 13))
-    assert np.all(np.diff(run.scalars["loss/train"].values) < 0)
+    sparse, dense = (nn.Sequential(nn.Embedding(9, 4, sparse=kind), nn.Linear(4, 3)) for kind in (True, False))
+    sparse.load_state_dict(dense.state_dict())
+    batch = torch.randint(9, (64,)), torch.randint(3, (64,))
+    found, wanted = (diagnose.loss_landscape(m, nn.CrossEntropyLoss(), batch, points=3) for m in (sparse, dense))
+    assert found.curvature == pytest.approx(wanted.curvature, rel=0.02)
+    assert found.sharpness.eigenvalue == pytest.approx(wanted.sharpness.eigenvalue, rel=0.02)
 
 
-def test_the_range_test_goes_both_ways_with_a_sharpness_aware_optimizer(digits, everything):
+class Once(torch.autograd.Function):
+    """Squares, and cannot be differentiated twice."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient):
+        return 2 * context.saved_tensors[0] * gradient
+
+
+def test_what_can_be_differentiated_once_only_has_the_same_curvature_and_not_none(digits):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
-    optimizer = SAM(model.parameters(), torch.optim.SGD, lr=0.1, momentum=0.9)
-    loader = torch.utils.data.DataLoader(digits, batch_size=64)
-    before = everything(model, optimizer, loader)
-    found = diagnose.lr_range_test(model, optimizer, nn.CrossEntropyLoss(), loader, lowest=1e-3, highest=1.0, steps=40)
-    assert everything(model, optimizer, loader) == before and not optimizer.base_optimizer.state
-    assert found.suggestion and found.smoothed.min() < 0.8 * found.losses[0]
+    model = nn.Linear(64, 10)
+    losses = [
+        lambda model, batch: Once.apply(model(batch[0])).square().mean(),
+        lambda model, batch: model(batch[0]).pow(4).mean(),
+    ]
+    once, twice = (diagnose.loss_landscape(model, None, digits[:50], step=loss, points=3) for loss in losses)
+    assert once.curvature == pytest.approx(twice.curvature, rel=0.02)
+    assert once.sharpness.eigenvalue == pytest.approx(twice.sharpness.eigenvalue, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (nn.Linear(64, 10, dtype=torch.complex64), "some here are complex"),
+        (nn.BatchNorm1d(64), "has filters"),
+        (nn.ReLU(), "nothing to look at"),
+        (nn.Linear(64, 10).requires_grad_(False), "nothing to look at"),
+        (nn.Linear(64, 10).bfloat16(), "differences of gradients in half precision"),
+    ],
+    ids=["complex", "no filters", "no weights", "frozen", "half"],
+)
+def test_what_has_no_slice_is_refused_with_the_reason(digits, everything, model, reason):
+    kind = next((p.dtype for p in model.parameters()), torch.float32)
+    step = lambda model, batch: Once.apply(model(batch[0].to(kind))).abs().square().mean()  # noqa: E731
+    before = everything(model) if kind != torch.bfloat16 else None  # NumPy has no such numbers
+    with pytest.raises(diagnose.InvalidArgumentError, match=reason):
+        diagnose.loss_landscape(model, None, digits[:20], step=step)
+    assert before is None or everything(model) == before
+
+
+@pytest.mark.parametrize("wrong", [{"points": 4}, {"points": 1}, {"distance": float("inf")}, {"dimensions": 3}])
+def test_a_slice_that_cannot_be_cut_is_refused(small, wrong):
+    with pytest.raises(diagnose.InvalidArgumentError, match="odd number"):
+        diagnose.loss_landscape(*small, **wrong)
+
+
+def test_a_loss_that_is_no_number_has_no_landscape(small):
+    model, _, batch = small
+    with pytest.raises(diagnose.InvalidArgumentError, match="loss at the weights is nan"):
+        diagnose.loss_landscape(model, None, batch, step=lambda model, batch: model(batch[0]).sum() * float("nan"))
