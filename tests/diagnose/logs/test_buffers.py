@@ -105,6 +105,18 @@ def test_a_table_s_columns_share_their_steps(tmp_path):
     assert np.shares_memory(first.steps, second.steps)
 
 
+def test_what_only_begins_and_ends_alike_is_not_shared():
+    data, twins = EventData(), Twins()
+    for tag, middle in ("a", 1), ("b", 2), ("c", 2):
+        data.scalar(tag).extend([0, middle, 3], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], twins)
+    assert [data.scalars[tag].raw()[0].tolist() for tag in "abc"] == [[0, 1, 3], [0, 2, 3], [0, 2, 3]]
+    assert np.shares_memory(data.scalars["b"].raw()[0], data.scalars["c"].raw()[0])
+    for tag, middle in ("a", 5), ("b", 6), ("c", 6):
+        data.scalar(tag).extend([4, middle, 7], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], twins)
+    assert [data.scalars[tag].raw()[0].tolist()[3:] for tag in "abc"] == [[4, 5, 7], [4, 6, 7], [4, 6, 7]]
+    assert data.scalars["a"].raw()[1].tolist() == [0.0] * 6
+
+
 NUMBERS = st.sampled_from([0.0, -0.0, 1.0, float("nan"), float("inf")])
 ROWS = st.lists(st.tuples(st.integers(0, 3), NUMBERS, NUMBERS), max_size=4)
 
