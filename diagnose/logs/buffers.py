@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 SMALLEST: Final = 16  # values that a new array has room for
 
-_Key = tuple[str, int, int, int, int, int]
+_Key = tuple[int, int, int, bytes, bytes]
 
 
 class Buffer:
@@ -37,7 +37,11 @@ class Buffer:
     @property
     def values(self) -> NDArray[Any]:
         """A view of what is there, which nobody can write to."""
-        view = self._array[: self._length]
+        return self.first(self._length)
+
+    def first(self, length: int) -> NDArray[Any]:
+        """The same of the first ones."""
+        view = self._array[:length]
         view.flags.writeable = False
         return view
 
@@ -55,7 +59,7 @@ class Buffer:
     def goes_on(self, length: int, values: NDArray[Any]) -> bool:
         """Whether, behind the first `length` values, these are there, or can be once it has grown."""
         there = self._array[length : min(self._length, length + len(values))]
-        return not len(there) or np.array_equal(_bits(there), _bits(values[: len(there)]))
+        return not len(there) or there.tobytes() == values[: len(there)].tobytes()  # NaN is itself so
 
 
 class Twins:
@@ -65,25 +69,20 @@ class Twins:
         self._grown: dict[_Key, tuple[Buffer, Buffer]] = {}  # the buffer before, and behind
 
     def grown(self, buffer: Buffer, length: int, values: NDArray[Any]) -> Buffer:
-        """One that holds the first `length` of the buffer's values, and these behind: the same where that can be."""
+        """One that holds the first `length` of the buffer's values, and these behind: the same where that can be.
+
+        What begins has nothing of its own: columns share one buffer then, which stays empty.
+        """
         if length and buffer.goes_on(length, values):
             buffer.extend(values[len(buffer) - length :])
             return buffer
-        before, bits = buffer if length else _NOTHING, _bits(values)  # what all that begin have in common is nothing
-        key = values.dtype.char, id(before), length, len(values), int(bits[0]), int(bits[-1])
+        key = id(buffer), length, len(values), values[0].tobytes(), values[-1].tobytes()
         known = self._grown.get(key)
-        if known is not None and known[0] is before and known[1].goes_on(length, values):
+        if known is not None and known[0] is buffer and known[1].goes_on(length, values):
             return known[1]
         grown = Buffer(values.dtype.type)
-        grown.extend(buffer.values[:length])
+        if length:
+            grown.extend(buffer.first(length))
         grown.extend(values)
-        self._grown[key] = before, grown
+        self._grown[key] = buffer, grown
         return grown
-
-
-_NOTHING: Final = Buffer(np.int64)
-
-
-def _bits(values: NDArray[Any]) -> NDArray[np.int64]:
-    """In which NaN is itself, and minus zero another than zero."""
-    return values.view(np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,11 +12,15 @@ from diagnose.logs.buffers import Buffer, Twins
 from diagnose.run import LayerSeries, Series
 
 
+_NO_STEPS: Final = Buffer(np.int64)  # of all columns that begin; never written to
+_NO_TIMES: Final = Buffer(np.float64)
+
+
 class Column:
     """One tag's scalars in the order in which they were written; steps and wall times may be other columns' too."""
 
     def __init__(self) -> None:
-        self._steps, self._wall_times, self._values = Buffer(np.int64), Buffer(np.float64), Buffer(np.float64)
+        self._steps, self._wall_times, self._values = _NO_STEPS, _NO_TIMES, Buffer(np.float64)
         self._pending: list[tuple[int, float, float]] = []
         self._increasing = True
 
@@ -25,7 +29,7 @@ class Column:
         """A column that begins with these, as many as there are values."""
         column = cls()
         column._steps, column._wall_times, column._values = steps, wall_times, values
-        known = steps.values[: len(values)]
+        known = steps.first(len(values))
         column._increasing = bool((known[1:] > known[:-1]).all())
         return column
 
@@ -47,7 +51,7 @@ class Column:
         """Steps, wall times and values as they were written: steps may repeat and go back."""
         self.settle()
         length = len(self._values)
-        return self._steps.values[:length], self._wall_times.values[:length], self._values.values
+        return self._steps.first(length), self._wall_times.first(length), self._values.values
 
     def series(self) -> Series:
         """The values by increasing step; of those that were written for one step the last one counts."""
@@ -82,7 +86,7 @@ class Column:
         if not len(values):
             return
         twins = twins or Twins()
-        follows = not length or bool(steps[0] > self._steps.values[length - 1])
+        follows = not length or bool(steps[0] > self._steps.first(length)[-1])
         self._increasing &= follows and bool((steps[1:] > steps[:-1]).all())
         self._steps = twins.grown(self._steps, length, steps)
         self._wall_times = twins.grown(self._wall_times, length, wall_times)
