@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from diagnose.logs.buffers import Buffer, Twins
 from diagnose.run import LayerSeries, Series
 
-
 _NO_STEPS: Final = Buffer(np.int64)  # of all columns that begin; never written to
 _NO_TIMES: Final = Buffer(np.float64)
 
