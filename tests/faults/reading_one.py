@@ -19,12 +19,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 import diagnose
-from diagnose.logs import reading
+from diagnose.logs import bulk, reading
 from diagnose.run import Run
 from tests.faults.mutating import LOGS, SEEDS, Files, mutated
 
 SLOW_S: Final = 1.0  # of the processor's time: other work on the machine is not the reader's fault
-STOP_S: Final = 10.0  # of that: it is stopped
+STOP_S: Final = 10.0  # of that: it is stopped,
+KILL_S: Final = 30.0  # and where Python has no say, ended
 MEMORY_MB: Final = 500.0
 ROOM_BYTES: Final = 2_000_000_000  # beyond what the process has: an allocation past that fails
 FRAMES: Final = 2  # of a traceback, by which a crash is told from others
@@ -51,8 +52,9 @@ def read_in_turn(wire: Any, seed: int, numbers: range, until: float) -> None:
     os.environ["DIAGNOSE_CACHE"] = "off"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore", RuntimeWarning)  # numbers at the ends of their kind overflow; that is no crash
+    bulk.make_ready()  # what is compiled or loaded once is no file's cost
     with TemporaryDirectory() as folder:
-        for name in LOGS:  # what is loaded once is no file's cost
+        for name in LOGS:
             outcome(-1, {name: (SEEDS / name).read_bytes()}, Path(folder))
         resource.setrlimit(resource.RLIMIT_AS, (_own_kb("VmSize") * 1024 + ROOM_BYTES,) * 2)
         for number in numbers:
@@ -148,10 +150,12 @@ def _stopped_in_time() -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, STOP_S)
+    signal.setitimer(signal.ITIMER_VIRTUAL, KILL_S)  # nobody handles that: it ends the process
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGPROF, before)
 
 
