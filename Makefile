@@ -28,7 +28,7 @@ test-all: $(VENV)/installed $(VENV)/browser lint
 
 # Mutated logs of every kind, for so many seconds: the same ones each time, unless FUZZ_SEED says otherwise.
 fuzz: $(VENV)/installed
-	$(BIN)/python -m tests.faults.fuzz_reader --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	$(BIN)/python -m tests.fuzzing.fuzz_reader --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Mutated logs, read one after the other: python -m tests.faults.fuzz_reader [--seconds 300] [--files 100000]
+"""Mutated logs, read one after the other: python -m tests.fuzzing.fuzz_reader [--seconds 300] [--files 100000]
 
 Each is read, examined and reported in a child process of limited memory. A crash is any exception that is none of
 ours, the end of the process, or a difference between the two ways of reading event files; slow is more than a second of
@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.mutating import LOGS, mutated
-from tests.faults.reading_one import Outcome, read_in_turn
+from tests.fuzzing.mutating import LOGS, mutated
+from tests.fuzzing.reading_one import Outcome, read_in_turn
 
 PATIENCE_S: Final = 1800.0  # with a child that says nothing: one that is busy is ended much sooner by its own alarm
 TOLD_S: Final = 60.0  # from one line of progress to the next

@@ -13,7 +13,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from diagnose.logs.layout import HPARAMS_PLUGIN, TEXT_PLUGIN, VECTOR_PLUGIN
 from diagnose.logs.records import Damage, framed, masked_crc, records
-from tests.faults.hostile import FLOATS, INTEGERS, SETUPS, TEXTS
+from tests.fuzzing.hostile import FLOATS, INTEGERS, SETUPS, TEXTS
 
 Random = random.Random
 MOST_CHANGES: Final = 4

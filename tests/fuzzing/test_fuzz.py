@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from diagnose.logs import loading
-from tests.faults.fuzz_reader import HARM, fuzzed, table
-from tests.faults.mutating import LOGS, SEEDS, mutated
-from tests.faults.reading_one import outcome
+from tests.fuzzing.fuzz_reader import HARM, fuzzed, table
+from tests.fuzzing.mutating import LOGS, SEEDS, mutated
+from tests.fuzzing.reading_one import outcome
 
 FEW = 120
 MANY, MANY_S = 3_000, 300.0
@@ -72,7 +72,7 @@ def test_harm_is_noticed(tmp_path, monkeypatch, fault, verdict):
 
 
 def test_the_command_reads_in_children_and_prints_a_table():
-    command = [sys.executable, "-m", "tests.faults.fuzz_reader", "--files", "4", "--jobs", "1", "--seconds", "120"]
+    command = [sys.executable, "-m", "tests.fuzzing.fuzz_reader", "--files", "4", "--jobs", "1", "--seconds", "120"]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], env=dict(os.environ), capture_output=True, text=True, check=False
     )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from tests.faults.hostile import FLOATS, INTEGERS, TEXTS
+from tests.fuzzing.hostile import FLOATS, INTEGERS, TEXTS
 
 Random = random.Random
 MOST_CHANGES: Final = 4

@@ -21,7 +21,7 @@ import numpy as np
 import diagnose
 from diagnose.logs import bulk, reading
 from diagnose.run import Run
-from tests.faults.mutating import LOGS, SEEDS, Files, mutated
+from tests.fuzzing.mutating import LOGS, SEEDS, Files, mutated
 
 SLOW_S: Final = 1.0  # of the processor's time: other work on the machine is not the reader's fault
 STOP_S: Final = 10.0  # of that: it is stopped,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.faults.events import mutated_events
-from tests.faults.tables import mutated_json, mutated_parquet, mutated_text
+from tests.fuzzing.events import mutated_events
+from tests.fuzzing.tables import mutated_json, mutated_parquet, mutated_text
 
 SEEDS: Final = Path(__file__).parents[2] / "fixtures" / "seeds"
 SETTINGS: Final = ("hparams.yaml", "config.json", "diagnose.toml")

@@ -13,8 +13,8 @@ from tensorboard.util.tensor_util import make_ndarray
 import diagnose
 from diagnose.logs import reading
 from diagnose.logs.records import framed
-from tests.faults.events import contents
-from tests.faults.mutating import SEEDS
+from tests.fuzzing.events import contents
+from tests.fuzzing.mutating import SEEDS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 RECORDED = [FIXTURES / "runs" / name for name in ("plain-classification-0", "loss_scaling-autoencoder-0")]
