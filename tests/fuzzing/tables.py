@@ -75,7 +75,7 @@ def _oddity(other: Any, chance: Random) -> Any:
     deep: Any = 1
     for _ in range(chance.choice((1, 10, 500))):
         deep = [deep] if chance.random() < 0.5 else {"a": deep}
-    odd = (None, True, [], {}, 10**400, deep, other, *INTEGERS, *FLOATS, *TEXTS)
+    odd: tuple[Any, ...] = (None, True, [], {}, 10**400, deep, other, *INTEGERS, *FLOATS, *TEXTS)
     return chance.choice(odd)
 
 
