@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -44,14 +45,15 @@ def main() -> int:
         first, last = options.only, options.only + 1
     outcomes = []
     told_s = time.monotonic()
-    for one in fuzzed(options.seed, range(first, last), options.seconds, options.jobs):
-        outcomes.append(one)
-        if one.verdict in HARM:
-            print(f"{one.verdict}: number {one.number}, {one.log}: {one.why}", flush=True)
-            _write(options.output, options.seed, one)
-        if time.monotonic() - told_s > TOLD_S:
-            told_s = time.monotonic()
-            print(f"{len(outcomes):,} logs so far", flush=True)
+    with suppress(KeyboardInterrupt):  # what was read so far is told all the same
+        for one in fuzzed(options.seed, range(first, last), options.seconds, options.jobs):
+            outcomes.append(one)
+            if one.verdict in HARM:
+                print(f"{one.verdict}: number {one.number}, {one.log}: {one.why}", flush=True)
+                _write(options.output, options.seed, one)
+            if time.monotonic() - told_s > TOLD_S:
+                told_s = time.monotonic()
+                print(f"{len(outcomes):,} logs so far", flush=True)
     print(f"\nSeed {options.seed}.\n\n{table(outcomes)}\n")
     for why, count in Counter(f"{one.verdict}: {one.why}" for one in outcomes if one.verdict in HARM).most_common():
         print(f"{count} × {why}")
