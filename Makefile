@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SERVE ?= 1
+FUZZ_SECONDS ?= 300
+FUZZ_SEED ?= 0
 # What the tests hold curvature and the range test against. Without their own requirements: those bring another torch
 # along.
 REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm \
@@ -13,7 +15,7 @@ REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm \
 # A file's tests stay together: what they share is made once.
 ON_BOTH_CORES := -n 2 --dist loadfile
 
-.PHONY: demo test test-all lint format docs docs-serve clean
+.PHONY: demo test test-all lint format docs docs-serve clean fuzz
 
 demo: $(VENV)/installed
 	$(BIN)/diagnose demo demo $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
@@ -23,6 +25,10 @@ test: $(VENV)/installed $(VENV)/browser lint
 
 test-all: $(VENV)/installed $(VENV)/browser lint
 	$(BIN)/python -m pytest
+
+# Mutated logs of every kind, for so many seconds: the same ones each time, unless FUZZ_SEED says otherwise.
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzzing.fuzz_reader --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -67,9 +67,11 @@ class LastUsed:
 
 
 def _bytes_of(run: Run) -> int:
-    """What its curves take."""
-    scalars = sum(s.steps.nbytes + s.values.nbytes + s.wall_times.nbytes for s in run.scalars.values())
-    return scalars + sum(s.steps.nbytes + s.values.nbytes for s in run.layer_signals.values())
+    """What its curves take; what several have in common counts once."""
+    scalars = (part for one in run.scalars.values() for part in (one.steps, one.values, one.wall_times))
+    layers = (part for one in run.layer_signals.values() for part in (one.steps, one.values))
+    sizes = {part.__array_interface__["data"][0]: part.nbytes for part in (*scalars, *layers)}
+    return sum(sizes.values())
 
 
 def _diagnosis_or_problem(place: Place, followed: FollowedRun) -> tuple[Diagnosis | None, str]:

@@ -45,7 +45,12 @@ class Series:
     def finite(self) -> Series:
         """The series without its NaN and infinite values."""
         sound = np.isfinite(self.values)
-        return self if sound.all() else Series(self.steps[sound], self.values[sound], self.wall_times[sound])
+        count = int(np.count_nonzero(sound))
+        if count == len(self):
+            return self
+        # Most often all from one step on is NaN: what comes before is there already, and need not be copied.
+        part = slice(count) if sound[:count].all() else sound
+        return Series(self.steps[part], self.values[part], self.wall_times[part])
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnose.logs import crc32c, gathering, kernel, layout
+from diagnose.logs.buffers import Twins
 from diagnose.logs.columns import EventData
 from diagnose.logs.reading import PLAIN_PLUGINS, Bytes, EventReader, Restart, Scalar, Vector, add
 from diagnose.logs.records import Record, framed
@@ -132,11 +133,12 @@ class BulkReader:
         room, count = self._room, self._counts[kernel.VALUES]
         columns = room.steps[:count], room.wall_times[:count], room.values[:count]
         starts, *columns = gathering.by_tag(room.tag_of[:count], len(self._names), *columns)
+        twins = Twins()
         for number in np.flatnonzero(np.diff(starts)):
             if self._reader.passes_over(self._names[number]):
                 continue
             part = slice(starts[number], starts[number + 1])
-            data.scalar(self._names[number]).extend(*(column[part] for column in columns))
+            data.scalar(self._names[number]).extend(*(column[part] for column in columns), twins)
         self._put_vectors(room.rows[: self._counts[kernel.VECTORS]], content, data)
         self._counts[kernel.VALUES] = self._counts[kernel.VECTORS] = 0
 

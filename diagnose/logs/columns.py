@@ -1,85 +1,56 @@
-"""What event files hold, tag by tag, in arrays that grow as a file does."""
+"""What event files hold, tag by tag."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diagnose.logs.buffers import Buffer, Twins
 from diagnose.run import LayerSeries, Series
 
-SMALLEST = 16  # values that a new array has room for
-
-
-class Buffer:
-    """An array with room to grow; what was read from it stays valid, since nothing in it is ever changed."""
-
-    def __init__(self, dtype: type[np.generic], width: int | None = None) -> None:
-        self._width = width
-        self._array: NDArray[Any] = np.empty((0,) if width is None else (0, width), dtype)
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """A view of what is there, which nobody can write to."""
-        view = self._array[: self._length]
-        view.flags.writeable = False
-        return view
-
-    def adopt(self, values: NDArray[Any]) -> None:
-        """Begin with values that are there already, and never written to."""
-        self._array, self._length = values, len(values)
-
-    def extend(self, values: NDArray[Any]) -> None:
-        """Add values, or rows, behind the others."""
-        end = self._length + len(values)
-        if end > len(self._array):
-            room = max(SMALLEST, end if not self._length else end + end // 2)
-            larger = np.empty((room, *self._array.shape[1:]), self._array.dtype)
-            larger[: self._length] = self._array[: self._length]
-            self._array = larger
-        self._array[self._length : end] = values
-        self._length = end
+_NO_STEPS: Final = Buffer(np.int64)  # of all columns that begin; never written to
+_NO_TIMES: Final = Buffer(np.float64)
 
 
 class Column:
-    """One tag's scalars in the order in which they were written."""
+    """One tag's scalars in the order in which they were written; steps and wall times may be other columns' too."""
 
     def __init__(self) -> None:
-        self._steps, self._wall_times, self._values = Buffer(np.int64), Buffer(np.float64), Buffer(np.float64)
+        self._steps, self._wall_times, self._values = _NO_STEPS, _NO_TIMES, Buffer(np.float64)
         self._pending: list[tuple[int, float, float]] = []
         self._increasing = True
 
     @classmethod
-    def of(cls, steps: NDArray[np.int64], wall_times: NDArray[np.float64], values: NDArray[np.float64]) -> Column:
-        """A column that begins with these, which are not copied."""
+    def of(cls, steps: Buffer, wall_times: Buffer, values: Buffer) -> Column:
+        """A column that begins with these, as many as there are values."""
         column = cls()
-        for buffer, part in ((column._steps, steps), (column._wall_times, wall_times), (column._values, values)):
-            buffer.adopt(part)
-        column._increasing = bool((steps[1:] > steps[:-1]).all())
+        column._steps, column._wall_times, column._values = steps, wall_times, values
+        known = steps.first(len(values))
+        column._increasing = bool((known[1:] > known[:-1]).all())
         return column
 
     def __len__(self) -> int:
-        return len(self._steps) + len(self._pending)
+        return len(self._values) + len(self._pending)
 
     def append(self, step: int, wall_time: float, value: float) -> None:
         """Add one value."""
         self._pending.append((step, wall_time, value))
 
-    def extend(self, steps: ArrayLike, wall_times: ArrayLike, values: ArrayLike) -> None:
-        """Add values that belong together place by place."""
-        self._settle()
-        self._add(np.asarray(steps, np.int64), np.asarray(wall_times, np.float64), np.asarray(values, np.float64))
+    def extend(self, steps: ArrayLike, wall_times: ArrayLike, values: ArrayLike, twins: Twins | None = None) -> None:
+        """Add values that belong together place by place; `twins` knows what other columns grew by."""
+        self.settle()
+        self._add(
+            np.asarray(steps, np.int64), np.asarray(wall_times, np.float64), np.asarray(values, np.float64), twins
+        )
 
     def raw(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Steps, wall times and values as they were written: steps may repeat and go back."""
-        self._settle()
-        return self._steps.values, self._wall_times.values, self._values.values
+        self.settle()
+        length = len(self._values)
+        return self._steps.first(length), self._wall_times.first(length), self._values.values
 
     def series(self) -> Series:
         """The values by increasing step; of those that were written for one step the last one counts."""
@@ -89,25 +60,35 @@ class Column:
         order = last_by_step(steps)
         return Series(steps[order], values[order], wall_times[order])
 
-    def without(self, left_out: NDArray[np.bool_]) -> Column:
+    def without(self, left_out: NDArray[np.bool_], twins: Twins | None = None) -> Column:
         """A column of the other values."""
         rest = Column()
-        rest.extend(*(part[~left_out] for part in self.raw()))
+        steps, wall_times, values = (part[~left_out] for part in self.raw())
+        rest.extend(steps, wall_times, values, twins)
         return rest
 
-    def _settle(self) -> None:
+    def settle(self, twins: Twins | None = None) -> None:
+        """Put the values that were added one by one with the others."""
         if self._pending:
             steps, wall_times, values = zip(*self._pending, strict=True)
             self._pending = []
-            self._add(np.array(steps, np.int64), np.array(wall_times), np.array(values))
+            self._add(np.array(steps, np.int64), np.array(wall_times), np.array(values), twins)
 
-    def _add(self, steps: NDArray[np.int64], wall_times: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-        if not len(steps):
+    def _add(
+        self,
+        steps: NDArray[np.int64],
+        wall_times: NDArray[np.float64],
+        values: NDArray[np.float64],
+        twins: Twins | None,
+    ) -> None:
+        length = len(self._values)
+        if not len(values):
             return
-        follows = not len(self._steps) or bool(steps[0] > self._steps.values[-1])
+        twins = twins or Twins()
+        follows = not length or bool(steps[0] > self._steps.first(length)[-1])
         self._increasing &= follows and bool((steps[1:] > steps[:-1]).all())
-        self._steps.extend(steps)
-        self._wall_times.extend(wall_times)
+        self._steps = twins.grown(self._steps, length, steps)
+        self._wall_times = twins.grown(self._wall_times, length, wall_times)
         self._values.extend(values)
 
 
@@ -131,9 +112,7 @@ class VectorColumn:
 
     def adopt(self, steps: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
         """Begin with these rows of one length, which are not copied."""
-        kept_steps, kept_rows = self._by_width[rows.shape[1]] = Buffer(np.int64), Buffer(np.float32, rows.shape[1])
-        kept_steps.adopt(steps)
-        kept_rows.adopt(rows)
+        self._by_width[rows.shape[1]] = Buffer.of(steps), Buffer.of(rows)
 
     def parts(self) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Steps and rows by length."""
@@ -171,18 +150,25 @@ class EventData:
 
     def restart(self, step: int) -> None:
         """The training begins again at `step`: what was written for it and later steps is void."""
+        self.settle()
         left_out = 0
-        kept_scalars = dict(self.scalars)
+        kept_scalars, twins = dict(self.scalars), Twins()
         for tag, column in self.scalars.items():
             void = column.raw()[0] >= step
             if void.any():
-                kept_scalars[tag] = column.without(void)
+                kept_scalars[tag] = column.without(void, twins)
                 left_out += int(void.sum())
         self.scalars = {tag: column for tag, column in kept_scalars.items() if len(column)}
         self.vectors = {tag: kept for tag, column in self.vectors.items() if len(kept := column.until(step))}
         self.restarts.append(step)
         if left_out:
             self.notes.append(restarted(step, left_out))
+
+    def settle(self) -> None:
+        """Put the scalars that were added one by one with the others."""
+        twins = Twins()
+        for column in self.scalars.values():
+            column.settle(twins)
 
     def scalar(self, tag: str) -> Column:
         """The tag's scalars, none at first."""

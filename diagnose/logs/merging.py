@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from diagnose.logs.buffers import Twins
 from diagnose.logs.columns import Column, EventData, VectorColumn, restarted
 
 
@@ -20,12 +21,13 @@ def merged(files: Sequence[EventData]) -> EventData:
     joints: dict[str, _Joint] = {}
     left_out: dict[int, int] = {}  # step of a restart -> values
     for data in files:
+        twins = Twins()
         for step in data.restarts:
             whole.restart(step)
             joints = {tag: _Joint(column) for tag, column in whole.scalars.items()}
         for tag, column in data.scalars.items():
             joint = joints.setdefault(tag, _Joint(Column()))  # not a file's own column, which goes on growing
-            joint.join(column, left_out)
+            joint.join(column, left_out, twins)
             whole.scalars[tag] = joint.column
         for tag, rows in data.vectors.items():
             whole.vectors[tag] = _joined(whole.vectors.get(tag, VectorColumn()), rows)
@@ -72,7 +74,7 @@ class _Joint:
         self._last_step = int(steps.max()) if len(steps) else -(2**63)
         self._last_time = float(wall_times.max()) if len(steps) else -np.inf
 
-    def join(self, later: Column, left_out: dict[int, int]) -> None:
+    def join(self, later: Column, left_out: dict[int, int], twins: Twins) -> None:
         """Put the values of the next file behind; what is void without being repeated is counted in `left_out`."""
         new_steps, new_times, _ = later.raw()
         if not len(new_steps):
@@ -84,8 +86,8 @@ class _Joint:
             beyond = int((void & ~np.isin(steps, new_steps)).sum())
             if beyond:
                 left_out[first] = left_out.get(first, 0) + beyond
-            self.column = self.column.without(void)
-        self.column.extend(*later.raw())
+            self.column = self.column.without(void, twins)
+        self.column.extend(*later.raw(), twins)
         self._last_step = max(self._last_step, int(new_steps.max()))
         self._last_time = max(self._last_time, float(new_times.max()))
 

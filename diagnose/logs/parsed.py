@@ -25,20 +25,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import diagnose
+from diagnose.logs.buffers import Buffer
 from diagnose.logs.columns import Column, EventData, VectorColumn
 from diagnose.logs.reading import EventReader
 from diagnose.logs.storage import Identity
 
-FORMAT: Final = 1  # to be raised where a file is read otherwise than before
+FORMAT: Final = 2  # to be raised where a file is read otherwise than before
 VERSION: Final = f"{diagnose.__version__}/{FORMAT}"
 MOST_BYTES: Final = 4_000_000_000  # of all that is kept: what was used longest ago goes first
+BLOCK: Final = 1 << 24  # bytes
 ROWS_BYTES: Final = 32_000_000  # about, that are put into one batch of rows
 
 _NUMBERS: Final = {
     "steps": (pa.int64(), np.int64), "wall_times": (pa.float64(), np.float64), "values": (pa.float64(), np.float64),
     "vectors": (pa.float32(), np.float32),
 }  # fmt: skip
-_FIELDS: Final = [("tag", pa.string()), ("width", pa.int64())]  # the width is 0 for scalars
+# The width is 0 for scalars. Numbers that an earlier row holds already are not held again: only which row it is.
+_FIELDS: Final = [("tag", pa.string()), ("width", pa.int64()), ("steps_of", pa.int64()), ("wall_times_of", pa.int64())]
 _SCHEMA: Final = pa.schema([*_FIELDS, *((name, pa.large_list(kind)) for name, (kind, _) in _NUMBERS.items())])
 _STATE: Final = b"diagnose"
 _CHECKSUM: Final = struct.Struct("<I")
@@ -69,8 +72,9 @@ class ParsedFiles:
                 if state.pop("version") != VERSION:
                     return None
                 data = EventData(**state.pop("data"))
+                rows: list[dict[str, Buffer]] = []
                 for number in range(file.num_record_batches):
-                    _take_rows(file.get_batch(number), data)
+                    _take_rows(file.get_batch(number), data, rows)
             with suppress(OSError):
                 os.utime(path)  # used of late
             return Parsed(
@@ -79,7 +83,7 @@ class ParsedFiles:
                 data=data,
                 reader=EventReader.resumed(name, state["reader"]),
             )
-        except (OSError, pa.ArrowException, ValueError, TypeError, KeyError):
+        except (OSError, pa.ArrowException, ValueError, TypeError, LookupError):
             return None
 
     def keep(
@@ -87,14 +91,11 @@ class ParsedFiles:
     ) -> None:
         """Keep what was read of the event file at `place` in the stead of what was kept before."""
         with suppress(OSError, pa.ArrowException, TypeError, ValueError):  # whatever it is, the log was read
-            content = _content(Parsed(identity, marks, data, reader))
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=self._folder) as folder, Path(folder, "new").open("wb") as file:
-                file.write(content)
-                file.write(_CHECKSUM.pack(google_crc32c.value(content)))
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(self._path(place))
+            with TemporaryDirectory(dir=self._folder) as folder:
+                new = Path(folder, "new")
+                _write(new, Parsed(identity, marks, data, reader))
+                new.replace(self._path(place))
             self._make_room()
 
     def _path(self, place: str) -> Path:
@@ -118,7 +119,7 @@ def _sound(path: Path) -> bytes:
     return content
 
 
-def _content(parsed: Parsed) -> bytes:
+def _write(path: Path, parsed: Parsed) -> None:
     data = parsed.data
     state = {
         "version": VERSION,
@@ -129,18 +130,24 @@ def _content(parsed: Parsed) -> bytes:
         "reader": parsed.reader.state(),
     }  # fmt: skip
     schema = _SCHEMA.with_metadata({_STATE: json.dumps(state).encode()})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for rows in _batches(_rows(data)):
             writer.write_batch(_batch(rows, schema))
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    with path.open("r+b") as file:  # read again: in memory it would all be there a second time
+        checksum = 0
+        for block in iter(lambda: file.read(BLOCK), b""):
+            checksum = google_crc32c.extend(checksum, block)
+        file.write(_CHECKSUM.pack(checksum))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @dataclass(frozen=True)
 class _Row:
     tag: str
     width: int
+    steps_of: int
+    wall_times_of: int
     numbers: dict[str, NDArray[Any]]
 
     @property
@@ -150,12 +157,27 @@ class _Row:
 
 
 def _rows(data: EventData) -> Iterator[_Row]:
+    held: dict[tuple[int, int], int] = {}  # where numbers lie in memory, and how many: the row that holds them
+    number = 0
     for tag, column in data.scalars.items():
         steps, wall_times, values = column.raw()
-        yield _Row(tag, 0, {"steps": steps, "wall_times": wall_times, "values": values})
+        steps_of, wall_times_of = (held.setdefault(_whereabouts(part), number) for part in (steps, wall_times))
+        numbers: dict[str, NDArray[Any]] = {"values": values}
+        if steps_of == number:
+            numbers["steps"] = steps
+        if wall_times_of == number:
+            numbers["wall_times"] = wall_times
+        yield _Row(tag, 0, steps_of, wall_times_of, numbers)
+        number += 1
     for tag, vectors in data.vectors.items():
         for steps, rows in vectors.parts():
-            yield _Row(tag, rows.shape[1], {"steps": steps, "vectors": rows.reshape(-1)})
+            numbers = {"steps": steps, "vectors": rows.reshape(-1)}
+            yield _Row(tag, rows.shape[1], number, number, numbers)
+            number += 1
+
+
+def _whereabouts(numbers: NDArray[Any]) -> tuple[int, int]:
+    return numbers.__array_interface__["data"][0], len(numbers)
 
 
 def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -172,7 +194,7 @@ def _batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 
 
 def _batch(rows: list[_Row], schema: pa.Schema) -> pa.RecordBatch:
-    arrays: list[pa.Array] = [pa.array([row.tag for row in rows]), pa.array([row.width for row in rows], pa.int64())]
+    arrays: list[pa.Array] = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _FIELDS]
     for name, (_, kind) in _NUMBERS.items():
         parts = [row.numbers.get(name, np.empty(0, kind)) for row in rows]
         offsets = np.cumsum([0, *map(len, parts)])
@@ -181,7 +203,8 @@ def _batch(rows: list[_Row], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _take_rows(batch: pa.RecordBatch, data: EventData) -> None:
+def _take_rows(batch: pa.RecordBatch, data: EventData, rows: list[dict[str, Buffer]]) -> None:
+    """Put a batch's rows into `data`, and behind those taken before."""
     parts = {}
     for name, (_, kind) in _NUMBERS.items():
         # From the buffers themselves: Arrow's `to_numpy` loads pandas, which takes longer than all the rest.
@@ -190,10 +213,12 @@ def _take_rows(batch: pa.RecordBatch, data: EventData) -> None:
         offsets = np.frombuffer(offset_bytes, np.int64, len(lists) + 1)
         numbers = np.frombuffer(number_bytes or b"", kind)
         parts[name] = [numbers[begin:end] for begin, end in pairwise(offsets)]
-    tags, widths = batch.column("tag").to_pylist(), batch.column("width").to_pylist()
-    for row, (tag, width) in enumerate(zip(tags, widths, strict=True)):
+    fields = zip(*(batch.column(name).to_pylist() for name, _ in _FIELDS), strict=True)
+    for row, (tag, width, steps_of, wall_times_of) in enumerate(fields):
         if width:
-            rows = parts["vectors"][row].reshape(-1, width)
-            data.vectors.setdefault(tag, VectorColumn()).adopt(parts["steps"][row], rows)
-        else:
-            data.scalars[tag] = Column.of(*(parts[name][row] for name in ("steps", "wall_times", "values")))
+            vectors = parts["vectors"][row].reshape(-1, width)
+            data.vectors.setdefault(tag, VectorColumn()).adopt(parts["steps"][row], vectors)
+        rows.append({name: Buffer.of(parts[name][row]) for name in ("steps", "wall_times", "values")})
+        if not width:
+            steps, wall_times = rows[steps_of]["steps"], rows[wall_times_of]["wall_times"]
+            data.scalars[tag] = Column.of(steps, wall_times, rows[-1]["values"])

@@ -109,6 +109,7 @@ class EventReader:
             for record in records(content.tobytes(), self.damage):
                 for item in self.items_of(record, data):
                     add(item, data)
+            data.settle()
         self.offset += len(content) - self.damage.incomplete_bytes - self.damage.lost_bytes
 
     def skip(self, length: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnose.logs.buffers import Twins
 from diagnose.logs.columns import EventData
 from diagnose.logs.printable import printable
 
@@ -52,11 +53,11 @@ def curves_of(table: pd.DataFrame) -> EventData:
 def _of_wide_table(table: pd.DataFrame) -> EventData:
     numbers = {name: _numbers(table[name]) for name in table.columns}
     steps, times = _steps(numbers, len(table)), _times(numbers, len(table))
-    data = EventData(events=len(table))
+    data, twins = EventData(events=len(table)), Twins()
     for name, values in numbers.items():
         logged = ~np.isnan(values)
         if not _counts(name.rpartition(APART)[2]) and not name.endswith(SPREADS) and logged.any():
-            data.scalar(name).extend(steps[logged], times[logged], values[logged])
+            data.scalar(name).extend(steps[logged], times[logged], values[logged], twins)
     return data
 
 
@@ -67,11 +68,11 @@ def _of_long_table(table: pd.DataFrame, key: str, value: str, run: str | None) -
     tags = table[key].astype(str)
     if run is not None and table[run].nunique() > 1:
         tags = table[run].astype(str) + APART + tags
-    data = EventData(events=len(table))
+    data, twins = EventData(events=len(table)), Twins()
     for tag, rows in tags.groupby(tags, sort=False).indices.items():
         logged = np.asarray(rows)[~np.isnan(values[rows])]
         if logged.size:
-            data.scalar(printable(str(tag))).extend(steps[logged], times[logged], values[logged])
+            data.scalar(printable(str(tag))).extend(steps[logged], times[logged], values[logged], twins)
     return data
 
 

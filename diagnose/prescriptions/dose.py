@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 from diagnose.diagnosis import Setting
 from diagnose.findings import Finding
@@ -36,4 +37,4 @@ def rounded(value: float) -> float:
 
 def whole(value: float) -> int | float:
     """An int where it is one."""
-    return int(value) if value == int(value) else value
+    return int(value) if isfinite(value) and value == int(value) else value

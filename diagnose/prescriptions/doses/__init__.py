@@ -6,8 +6,10 @@ A number comes from the run where the run gives it and from the documents' facto
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Final
 
+from diagnose.diagnosis import Setting
 from diagnose.findings import Finding
 from diagnose.prescriptions.dose import Dose, Prescribe
 from diagnose.prescriptions.doses import code, fit, rate, signal
@@ -32,6 +34,12 @@ def dose_of(remedy: str, run: Run, findings: Sequence[Finding]) -> Dose | None:
     """The numbers of `remedy` for this run, or its words; None where it does not apply to it."""
     dose = DOSES.get(remedy)
     if dose is not None:
-        return dose(run, {finding.id: finding for finding in findings})
+        told = dose(run, {finding.id: finding for finding in findings})
+        return told if told is not None and _finite(told.before) and _finite(told.after) else None
     known = known_remedies()[remedy]
     return Dose(known.setting, None, known.after, known.because)
+
+
+def _finite(value: Setting) -> bool:
+    """Whether anyone could set it; what a log holds may be a number at the end of its kind."""
+    return not isinstance(value, float) or isfinite(value)
