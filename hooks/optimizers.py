@@ -98,3 +98,9 @@ def share_parameters(one: Optimizer, other: Optimizer) -> bool:
     """Whether any parameter is stepped by both."""
     held = {id(p) for group in one.param_groups for p in group["params"]}
     return any(id(p) in held for group in other.param_groups for p in group["params"])
+
+
+def innermost(optimizer: Optimizer | None) -> Optimizer | None:
+    """The optimizer that a wrapper (Accelerate's, Lightning's) steps: the wrapper has no hooks of its own."""
+    inner = getattr(optimizer, "optimizer", None)
+    return innermost(inner) if isinstance(inner, Optimizer) else optimizer
