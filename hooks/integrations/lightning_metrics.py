@@ -1,0 +1,72 @@
+"""What a LightningModule logs with `self.log`, handed on without waiting for the device."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from torch import Tensor
+
+from diagnose.hooks.monitor import Monitor
+from diagnose.logs.names import SPLITS
+
+_SPLIT = "|".join(sorted(SPLITS, key=len, reverse=True))
+_AROUND = re.compile(rf"^(?:{_SPLIT})[/_.\- ]+|[/_.\- ]+(?:{_SPLIT})$", re.IGNORECASE)
+
+
+class Metrics:
+    """Follows the trainer's own collection of what was logged.
+
+    Its public door (`trainer.callback_metrics`) copies what the progress bar shows to the host each time it is
+    opened: fit for an epoch's end, not for a step.
+    """
+
+    def __init__(self, monitor: Monitor, *, knows_loss: bool) -> None:
+        self._monitor = monitor
+        self._knows_loss = knows_loss  # the whole training loss is logged already
+        self._latest: dict[str, Tensor] = {}  # of each metric of a step: one that is not logged anew is an old one
+        self._taken: set[str] = set()
+
+    def of_step(self, trainer: Any) -> None:
+        """Log what the training step has logged."""
+        for key, metric in trainer._results.items():
+            value = metric._forward_cache
+            if metric.meta.on_step and isinstance(value, Tensor) and value is not self._latest.get(key):
+                self._latest[key] = value
+                self._log("train", metric.meta.name, value)
+
+    def of_epoch(self, trainer: Any, split: Literal["train", "validation"]) -> None:
+        """Log what is known only at the end of an epoch, or of a validation."""
+        for metric in trainer._results.values():
+            meta = metric.meta
+            if metric.has_reset or not meta.on_epoch or (meta.on_step and split == "train"):
+                continue
+            number = meta.dataloader_idx if meta.add_dataloader_idx else None
+            known_as = meta.name + (f"/dataloader_idx_{number}" if number is not None else "")
+            value = trainer.callback_metrics.get(known_as)
+            if isinstance(value, Tensor):
+                self._taken.add(known_as)
+                self._log(split, meta.name if not number else known_as, value)
+
+    def late(self, trainer: Any) -> None:
+        """Log what the module itself has logged at the end of an epoch, after its callbacks were asked."""
+        seen = self._taken | {metric.meta.name for metric in trainer._results.values() if not metric.has_reset}
+        for name, value in trainer.callback_metrics.items():
+            plain = re.sub("_(step|epoch)$", "", name)
+            if name not in seen and plain not in self._steps and isinstance(value, Tensor):
+                self._log(split_of(name), plain, value)
+
+    @property
+    def _steps(self) -> set[str]:
+        return {key.partition(".")[2] for key in self._latest}
+
+    def _log(self, split: Literal["train", "validation"], name: str, value: Tensor) -> None:
+        bare = _AROUND.sub("", name)
+        if not (split == "train" and bare == "loss" and self._knows_loss):
+            self._monitor.log(split=split, **{bare: value})
+
+
+def split_of(name: str) -> Literal["train", "validation"]:
+    """Which split a metric's name speaks of."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return "validation" if any(SPLITS.get(word) == "validation" for word in words) else "train"
