@@ -14,6 +14,8 @@ from diagnose.hooks import arguments
 from diagnose.hooks.cadence import Cadence
 from diagnose.hooks.monitor import Monitor, attach
 
+Split = Literal["train", "validation"]
+
 
 class Options(TypedDict, total=False):
     """What an adapter takes and hands on to `attach`; the framework knows the rest."""
@@ -46,11 +48,14 @@ def attached(
 ) -> Monitor:
     """A monitor; `ranks` is told where a wrapper averages gradients that `model` is no part of."""
     told = {name: value for name, value in config.items() if value is not None}
-    monitor = attach(
-        model, optimizer, scheduler=scheduler, scaler=scaler,
-        **{**options, "config": {**told, **options.get("config", {})}},
-    )  # fmt: skip
+    whole: Options = {**options, "config": {**told, **options.get("config", {})}}
+    monitor = attach(model, optimizer, scheduler=scheduler, scaler=scaler, **whole)
     if ranks > 1:
-        monitor._ranks = ranks
+        monitor._ranks = monitor._course._losses.ranks = ranks
         monitor._guard.run("set-up", monitor._describe)
     return monitor
+
+
+def log(monitor: Monitor, split: Split, name: str, value: Any) -> None:
+    """`Monitor.log` of one value whose name is the framework's: “step” and “split” are names there as well."""
+    monitor._guard.run(f"log({name}=…)", monitor._log_one, None, split, name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class DiagnoseCallback(Callback):
         self.monitor = monitor = attached(
             watched(pl_module, wrapped=wrapped),
             optimizers[0] if optimizers else None,
-            {"run_dir": self._goes_on_in, **self._options} if self._goes_on_in else self._options,
+            self._with_run_dir(),
             scheduler=schedules[0].scheduler if schedules else None,
             scaler=getattr(trainer.precision_plugin, "scaler", None),
             config=config_of(trainer, pl_module),
@@ -145,6 +145,11 @@ class DiagnoseCallback(Callback):
 
     # --- what serves them -------------------------------------------------------------------------
 
+    def _with_run_dir(self) -> Options:
+        if self._goes_on_in is None or "run_dir" in self._options:
+            return self._options
+        return {**self._options, "run_dir": self._goes_on_in}
+
     def _sees_loss(self, pl_module: LightningModule) -> bool:
         """Whether what is propagated backward is the one loss that is trained on; the two of a GAN are not."""
         return pl_module.automatic_optimization or len(pl_module.trainer.optimizers) == 1
@@ -186,13 +191,14 @@ def watched(pl_module: LightningModule, *, wrapped: bool) -> nn.Module:
 
     Where a wrapper is called in the module's place, the module's own calls are the wrapper's: its parts are watched.
     """
-    children = {name: child for name, child in pl_module.named_children() if any(True for _ in child.parameters())}
-    own = dict(pl_module.named_parameters(recurse=False))
+    module: nn.Module = pl_module
+    children = {name: child for name, child in module.named_children() if any(True for _ in child.parameters())}
+    own = dict(module.named_parameters(recurse=False))
     if len(children) == 1 and not own:
         return next(iter(children.values()))
     if not wrapped:
-        return pl_module
-    parts: nn.Module = type(type(pl_module).__name__, (nn.Module,), {})()
+        return module
+    parts: nn.Module = type(type(module).__name__, (nn.Module,), {})()
     for name, child in children.items():
         parts.add_module(name, child)
     for name, parameter in own.items():
@@ -208,7 +214,7 @@ def config_of(trainer: Trainer, pl_module: LightningModule) -> Mapping[str, Any]
     return {
         **{str(name): value for name, value in getattr(pl_module, "hparams", {}).items()},
         "batch_size": getattr(loader, "batch_size", None),
-        "dataset_size": len(dataset) if hasattr(dataset, "__len__") else None,
+        "dataset_size": len(dataset) if isinstance(dataset, Sized) else None,
         "epochs": limits[0] if limits[0] > 0 else None,
         "max_steps": limits[1] if limits[1] > 0 else None,
         "accumulation_steps": trainer.accumulate_grad_batches,

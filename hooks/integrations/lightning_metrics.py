@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
+from diagnose.hooks.integrations.attaching import Split, log
+from diagnose.hooks.integrations.splits import split_of, without_split
 from diagnose.hooks.monitor import Monitor
-from diagnose.logs.names import SPLITS
-
-_SPLIT = "|".join(sorted(SPLITS, key=len, reverse=True))
-_AROUND = re.compile(rf"^(?:{_SPLIT})[/_.\- ]+|[/_.\- ]+(?:{_SPLIT})$", re.IGNORECASE)
 
 
 class Metrics:
@@ -35,7 +33,7 @@ class Metrics:
                 self._latest[key] = value
                 self._log("train", metric.meta.name, value)
 
-    def of_epoch(self, trainer: Any, split: Literal["train", "validation"]) -> None:
+    def of_epoch(self, trainer: Any, split: Split) -> None:
         """Log what is known only at the end of an epoch, or of a validation."""
         for metric in trainer._results.values():
             meta = metric.meta
@@ -60,13 +58,7 @@ class Metrics:
     def _steps(self) -> set[str]:
         return {key.partition(".")[2] for key in self._latest}
 
-    def _log(self, split: Literal["train", "validation"], name: str, value: Tensor) -> None:
-        bare = _AROUND.sub("", name)
+    def _log(self, split: Split, name: str, value: Tensor) -> None:
+        bare = without_split(name)
         if not (split == "train" and bare == "loss" and self._knows_loss):
-            self._monitor.log(split=split, **{bare: value})
-
-
-def split_of(name: str) -> Literal["train", "validation"]:
-    """Which split a metric's name speaks of."""
-    words = re.split(r"[^a-z]+", name.lower())
-    return "validation" if any(SPLITS.get(word) == "validation" for word in words) else "train"
+            log(self._monitor, split, bare, value)
