@@ -208,6 +208,9 @@ class Monitor:
         forget(self._stream)
         while not self._watch.news.empty():
             self._tell()
+        flush = getattr(self._on_finding, "flush", None)  # of a receiver that sends in the background
+        if callable(flush):
+            self._guard.run("on_finding", flush)
 
     def __enter__(self) -> Self:
         return self

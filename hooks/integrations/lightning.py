@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from diagnose.errors import TrainingHalted
 from diagnose.findings import Finding
 from diagnose.hooks.integrations import unseen_forward
+from diagnose.hooks.integrations.agreement import agreed
 from diagnose.hooks.integrations.attaching import Options, attached, checked
 from diagnose.hooks.integrations.lightning_metrics import Metrics
 from diagnose.hooks.integrations.versions import expect
@@ -34,7 +35,6 @@ else:
 logger = logging.getLogger("diagnose")
 
 TESTED = ("2.6",)
-AGREE_EVERY = 50  # batches: ranks ask each other whether one of them is to halt
 
 
 class DiagnoseCallback(Callback):
@@ -169,10 +169,9 @@ class DiagnoseCallback(Callback):
 
     def _stop_if_found(self, trainer: Trainer, batch: int) -> None:
         """Stop the trainer, on all ranks at the same batch: only rank 0 knows of findings."""
-        stop = self._found is not None
-        if trainer.world_size > 1 and "halt_on" in self._options:
-            stop = batch % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if not stop or self.monitor is None:
+        if "halt_on" not in self._options or self.monitor is None:
+            return
+        if not agreed(self._found is not None, batch, trainer.strategy.root_device):
             return
         trainer.should_stop = True
         if self._found is not None:

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from diagnose.errors import TrainingHalted
 from diagnose.findings import Finding
+from diagnose.hooks.integrations.agreement import agreed
 from diagnose.hooks.integrations.attaching import Options, attached, checked, log
 from diagnose.hooks.integrations.splits import split_of, without_split
 from diagnose.hooks.integrations.versions import expect
@@ -62,11 +63,14 @@ class DiagnoseCallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Stop between two steps for what was found."""
-        if self._found is None or self.monitor is None:
+        if "halt_on" not in self._options or self.monitor is None:
+            return
+        if not agreed(self._found is not None, state.global_step, args.device):
             return
         control.should_training_stop = True
-        self.halted = self.monitor.halted(self._found)
-        logger.warning("diagnose: %s", self.halted)
+        if self._found is not None:
+            self.halted = self.monitor.halted(self._found)
+            logger.warning("diagnose: %s", self.halted)
         self._close()
 
     def on_log(
