@@ -8,7 +8,7 @@ from diagnose.errors import InvalidArgumentError
 from diagnose.hooks.integrations.onward import Examined, diagnosis_of, summary_of
 from diagnose.hooks.integrations.versions import expect
 
-TESTED = ("3.16", "3.17", "3.18")
+TESTED = ("3.17",)
 MOST_TAG = 5_000  # characters; MLflow refuses more
 
 

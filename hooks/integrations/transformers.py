@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("diagnose")
 
-TESTED = ("5.23", "5.24")
+TESTED = ("5.24",)
 ABOUT_THE_TRAINER = ("epoch", "flos", "runtime", "per_second", "learning_rate", "grad_norm", "tokens")  # not the model
 
 
@@ -38,6 +39,7 @@ class DiagnoseCallback(TrainerCallback):
 
     def __init__(self, **options: Unpack[Options]) -> None:
         self.monitor: Monitor | None = None
+        self.run_dir: str | os.PathLike[str] | None = None  # of the latest training
         self.halted: TrainingHalted | None = None
         self._options = checked(options)
         self._found: Finding | None = None  # what training is to be halted for
@@ -58,6 +60,7 @@ class DiagnoseCallback(TrainerCallback):
             config=config_of(args, state, given.get("train_dataloader")),
             ranks=args.world_size,
         )
+        self.run_dir = self.monitor.run_dir
         self.monitor.halt_with(self._halt)
         self.monitor.go_on_after(state.global_step)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import diagnose
+
 
 @pytest.fixture
 def framework():
@@ -23,3 +25,12 @@ def framework():
             pytest.skip(reason)
 
     return load
+
+
+@pytest.fixture
+def ill(new_training, tmp_path):
+    """A run whose rate is far too high."""
+    training = new_training(lr=60.0)
+    with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path / "ill"):
+        training.run(60)
+    return tmp_path / "ill"
