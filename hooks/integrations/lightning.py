@@ -19,6 +19,7 @@ from diagnose.hooks.integrations.lightning_metrics import Metrics
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.layers import replicas
 from diagnose.hooks.monitor import Monitor
+from diagnose.signals import TRAIN_LOSS
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -67,6 +68,7 @@ class DiagnoseCallback(Callback):
         optimizers, schedules = trainer.optimizers, trainer.lr_scheduler_configs
         wrapped = trainer.model is not pl_module
         self.halted = self._found = None
+        self._by_parts = False
         self.monitor = monitor = attached(
             watched(pl_module, wrapped=wrapped),
             optimizers[0] if optimizers else None,
@@ -100,7 +102,7 @@ class DiagnoseCallback(Callback):
             self._batch = None
         elif unseen_forward.was_missed(monitor):
             self._by_parts = True
-        if self._sees_loss(pl_module) and "criterion" not in self._options:
+        if self._sees_loss(pl_module) and TRAIN_LOSS not in monitor._course._losses.seen:
             monitor._guard.run("losses", self._log_loss, trainer, pl_module, loss)
 
     def on_train_batch_end(

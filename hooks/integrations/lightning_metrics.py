@@ -24,6 +24,7 @@ class Metrics:
         self._knows_loss = knows_loss  # the whole training loss is logged already
         self._latest: dict[str, Tensor] = {}  # of each metric of a step: one that is not logged anew is an old one
         self._taken: set[str] = set()
+        self._late: dict[str, Tensor] = {}
 
     def of_step(self, trainer: Any) -> None:
         """Log what the training step has logged."""
@@ -51,7 +52,9 @@ class Metrics:
         seen = self._taken | {metric.meta.name for metric in trainer._results.values() if not metric.has_reset}
         for name, value in trainer.callback_metrics.items():
             plain = re.sub("_(step|epoch)$", "", name)
-            if name not in seen and plain not in self._steps and isinstance(value, Tensor):
+            known = name in seen or plain in self._steps or value is self._late.get(name)
+            if not known and isinstance(value, Tensor):
+                self._late[name] = value
                 self._log(split_of(name), plain, value)
 
     @property

@@ -60,6 +60,8 @@ class DiagnoseCallback(TrainerCallback):
             config=config_of(args, state, given.get("train_dataloader")),
             ranks=args.world_size,
         )
+        if not args.average_tokens_across_devices:
+            self.monitor._course._losses.ranks = 1  # each divides by its own tokens
         self.run_dir = self.monitor.run_dir
         self.monitor.halt_with(self._halt)
         self.monitor.go_on_after(state.global_step)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -203,3 +205,52 @@ def test_a_broken_batch_is_told_by_the_layer(pl, callback, tmp_path):
     fit(pl, classifier(pl), Breaks(), watching, max_epochs=100)
     assert watching.halted.finding.window[0] == 11
     assert "model's inputs" in str(watching.halted)
+
+
+ON_RANKS = """
+import sys
+import lightning.pytorch as pl, torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from diagnose.hooks.integrations.lightning import DiagnoseCallback
+
+class Two(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(8, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.head(self.encoder(x).relu())
+
+    def training_step(self, batch, index):
+        loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
+        return loss * float("nan") if self.global_step >= 40 else loss
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+torch.manual_seed(0)
+data = TensorDataset(torch.randn(96, 8), torch.randint(0, 3, (96,)))
+watching = DiagnoseCallback(run_dir=sys.argv[1], halt_on=["nan_loss"])
+trainer = pl.Trainer(max_epochs=2_000, strategy="ddp", devices=2, accelerator="cpu", logger=False,
+                     enable_checkpointing=False, enable_progress_bar=False, callbacks=[watching])
+trainer.fit(Two(), DataLoader(data, batch_size=16))
+print(trainer.global_rank, trainer.global_step, watching.halted)
+"""
+
+
+def test_ranks_halt_together(framework, tmp_path):
+    framework("lightning.pytorch")
+    script = tmp_path / "train.py"
+    script.write_text(ON_RANKS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, str(script), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    steps = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line[:2] in {"0 ", "1 "}}
+    assert steps["0"] == steps["1"]
+    assert "Halted by nan_loss" in done.stdout
+    run = diagnose.load(tmp_path / "run")
+    assert run.setup.environment["data_parallel_ranks"] == 2
+    assert [layer.name for layer in run.setup.layers] == ["encoder", "head"]
+    assert len(run.per_layer("layers/activation_variance").steps) > 3
