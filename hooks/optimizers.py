@@ -101,6 +101,7 @@ def share_parameters(one: Optimizer, other: Optimizer) -> bool:
 
 
 def innermost(optimizer: Optimizer | None) -> Optimizer | None:
-    """The optimizer that a wrapper (Accelerate's, Lightning's) steps: the wrapper has no hooks of its own."""
+    """The optimizer that takes hooks: a wrapper that never was one itself (Accelerate's) steps another."""
     inner = getattr(optimizer, "optimizer", None)
-    return innermost(inner) if isinstance(inner, Optimizer) else optimizer
+    takes_hooks = hasattr(optimizer, "_optimizer_step_pre_hooks")
+    return innermost(inner) if isinstance(inner, Optimizer) and not takes_hooks else optimizer
