@@ -50,6 +50,8 @@ class DiagnoseTracker(GeneralTracker):
             scheduler=getattr(schedulers[0], "scheduler", schedulers[0]) if schedulers else None,
             scaler=accelerator.scaler,
             config={**config_of(accelerator), **self._config},
+            # The accelerator keeps the model as it was before a wrapper averaged its gradients.
+            ranks=accelerator.num_processes if str(accelerator.distributed_type.value).startswith("MULTI_") else 1,
         )
         return self.monitor
 

@@ -68,9 +68,10 @@ class DiagnoseCallback(Callback):
         optimizers, schedules = trainer.optimizers, trainer.lr_scheduler_configs
         wrapped = trainer.model is not pl_module
         self.halted = self._found = None
-        self._by_parts = False
+        model = watched(pl_module, wrapped=wrapped)
+        self._by_parts = all(model is not module for module in pl_module.modules())
         self.monitor = monitor = attached(
-            watched(pl_module, wrapped=wrapped),
+            model,
             optimizers[0] if optimizers else None,
             self._with_run_dir(),
             scheduler=schedules[0].scheduler if schedules else None,
