@@ -23,7 +23,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed $(VENV)/browser lint
 	$(BIN)/python -m pytest -m "not slow" $(ON_BOTH_CORES)
 
-test-all: $(VENV)/installed $(VENV)/browser lint
+test-all: $(VENV)/installed $(VENV)/integrations $(VENV)/browser lint
 	$(BIN)/python -m pytest
 
 # Mutated logs of every kind, for so many seconds: the same ones each time, unless FUZZ_SEED says otherwise.
@@ -54,6 +54,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt torch numpy
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@$(PIP) install -c constraints.txt --no-deps $(REFERENCES)
+	@touch $@
+
+# The frameworks that the slow tests train with: `make test` has no time for them. torch stays the one that is there.
+$(VENV)/integrations: $(VENV)/installed
+	@echo "Installing Lightning, Transformers and the like for their tests …"
+	@$(PIP) install -c constraints.txt -e '.[integrations]'
 	@touch $@
 
 # The dashboard's tests click through real pages. Where no browser can be installed they say so.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diagnose.diagnosis import Diagnosis
     from diagnose.findings import Finding
 
 
@@ -21,8 +22,19 @@ class NoRunError(DiagnoseError):
 
 
 class TrainingHalted(DiagnoseError):  # noqa: N818  an event the user asked for with halt_on, not a mistake
-    """Raised between two steps when a symptom named in `halt_on` is found; carries the `finding`."""
+    """Raised between two steps when a symptom named in `halt_on` is found.
 
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.id} at step {finding.window[1]}: {finding.summary}")
+    Carries the `finding`, and the run's `diagnosis` as far as it went, None where it could not be made. Its message
+    says what was found, where, and what to change.
+    """
+
+    def __init__(self, finding: Finding, diagnosis: Diagnosis | None = None) -> None:
+        from diagnose.reports.halting import halting_message  # which imports this module
+
+        super().__init__(halting_message(finding, diagnosis))
         self.finding = finding
+        self.diagnosis = diagnosis
+
+    def __reduce__(self) -> tuple[type[TrainingHalted], tuple[Finding, Diagnosis | None]]:
+        """What another process is sent of it: an exception is made again from its message else."""
+        return type(self), (self.finding, self.diagnosis)

@@ -31,6 +31,7 @@ class Origin:
         self._stream = stream
         self.inputs: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None  # of the open step's latest forward pass
         self.autocast: torch.dtype | None = None  # that it ran in, as far as was looked
+        self.can_run_again = True  # False where the batch is known, but not what the model made of it
         self._found = False
 
     def trace(self, step: int, micro_batches: int) -> None:
@@ -46,7 +47,7 @@ class Origin:
         bad_inputs = sum(map(_nonfinite, tensors_in((arguments, keywords))))
         if bad_inputs or micro_batches == 1:
             self._stream.add(step, NONFINITE_INPUTS, float(bad_inputs))
-        if obstacle(self._layers.model) is not None:
+        if not self.can_run_again or obstacle(self._layers.model) is not None:
             return
         counts = self._counts(arguments, keywords)
         if micro_batches > 1 and not bad_inputs and not any(counts.values()):

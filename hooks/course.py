@@ -57,20 +57,20 @@ class Course:
         keeper: BatchKeeper | None,
         describe: Callable[[], None],
     ) -> None:
-        self.step = 0  # the step that is open, or was completed last; the first is 1
+        self.step = 0  # the step that is open, or was completed last
+        self._first = 1  # the first step here: another one where a training goes on
         self.noise_source = ""
         self.autocast: torch.dtype | None = None  # that mixed precision computes in, as far as was looked
         self.optimizers = Optimizers(layers)
         self._turns: Turns | None = None  # where there are several optimizers
         self._device_type = ""
-        self._open = False
-        self._forwards = 0  # begun in the open step
+        self._open, self._forwards = False, 0  # forward passes begun in the open step
         self._looking = False  # something other than the gradients looks at the open step
         self._altered = False  # the open step's gradients were clipped
         self._model = model
         self._layers = layers
         self._stream = stream
-        self._guard = guard
+        self._guard, self._keeper = guard, keeper
         self._timetable = timetable
         self._told_batch_size = batch_size
         self._describe = describe
@@ -93,10 +93,13 @@ class Course:
             if isinstance(scaler, GradScaler)
             else None
         )
-        scaled = self._precision is not None
-        self._keeper = keeper
         self._origin = Origin(layers, stream)
-        self._trouble = Trouble(self._origin, guard, timetable, scaled=scaled, keeper=keeper)
+        self._trouble = Trouble(self._origin, guard, timetable, scaled=self._precision is not None, keeper=keeper)
+
+    def go_on_after(self, step: int) -> None:
+        """The first step is the one after `step`, of a training that goes on."""
+        if self.step < self._first:
+            self.step, self._first = step, step + 1
 
     # --- what happens in a step, in this order ----------------------------------------------------
 
@@ -108,7 +111,7 @@ class Course:
             self.step += 1
             self._open, self._altered = True, False
             self._forwards = 0
-            if self.step == 1:
+            if self.step == self._first:
                 device = device_of(self._model)
                 self._device_type = device.type
                 self._stream.place_on(device)
@@ -122,7 +125,7 @@ class Course:
         step = self.step if self._open else self.open_step()
         self._forwards += 1
         if self._forwards == 1:
-            self._looking = step == 1 or self._noise.waits_for_second or step >= self._timetable.earliest
+            self._looking = step == self._first or self._noise.waits_for_second or step >= self._timetable.earliest
             if self._looking:
                 self._origin.autocast = self.autocast = autocast_type(self._device_type)
                 self._begin(step)
@@ -191,7 +194,7 @@ class Course:
         if turns is not None and turns.again(optimizer):
             self._end_step()
         # One that steps right after a step's end, with nothing in between, still belongs to it.
-        stray = turns is not None and not self._open and self.step > 0 and turns.stray(optimizer)
+        stray = turns is not None and not self._open and self.step >= self._first and turns.stray(optimizer)
         step = self.step if stray or self._open else self.open_step()
         if self._timetable.due("gradients", step) or (self._follows_loss and self._loss_is_broken(step)):
             self._guard.run("gradients", self._measure_gradients, step, optimizer)
@@ -222,7 +225,7 @@ class Course:
         """The first micro-batch of a step begins: whoever is due gets ready."""
         due = self._timetable.due
         if not self._compiled:
-            if step == 1:
+            if step == self._first:
                 self._order = ForwardOrder(self._layers.model)
             if due("activations", step):
                 with self._timetable.timed("activations"):

@@ -23,10 +23,13 @@ from diagnose.hooks import arguments, closures
 from diagnose.hooks.cadence import Cadence, Timetable, timetable_of
 from diagnose.hooks.course import Course
 from diagnose.hooks.description import setup_of
+from diagnose.hooks.finder import optimizer_finder
 from diagnose.hooks.guard import STEPS, Guard, Hook
+from diagnose.hooks.halting import halted
 from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import LayerTable, replicas, unwrapped
 from diagnose.hooks.loader_indices import LoaderTap
+from diagnose.hooks.optimizers import innermost
 from diagnose.hooks.probes.clipping import ClippingTap
 from diagnose.hooks.scripting import ScriptingTap
 from diagnose.hooks.sharding import replicas_sharded
@@ -74,6 +77,7 @@ def attach(
     `halt_on` id is unknown, `run_dir` cannot be written.
     """
     arguments.check(model, optimizer, criterion, config, on_finding)
+    optimizer = innermost(optimizer)
     halting = arguments.halting_ids(halt_on)
     timetable = timetable_of(cadence)
     if keep_batch:
@@ -124,6 +128,8 @@ class Monitor:
         self._described_by = described_by
         self._on_finding = on_finding
         self._halt_on = halt_on
+        self._halt: Callable[[Finding], None] | None = None  # in place of raising
+        self._written_to = run_dir
         self._guard = Guard()
         self._layers = LayerTable(unwrapped(model))
         self._watch = Watch(shown(self.run_dir), halt_on)
@@ -153,7 +159,7 @@ class Monitor:
         self._hook_model(criterion)
         if optimizer is not None:
             self._adopt(optimizer)
-        self._handles.append(register_optimizer_step_pre_hook(_optimizer_finder(self)))
+        self._handles.append(register_optimizer_step_pre_hook(optimizer_finder(self)))
         self._guard.run("set-up", self._describe)
         # Also at interpreter exit, and when the model is dropped without close().
         self._closing = weakref.finalize(self, Stream.close, self._stream)
@@ -174,6 +180,19 @@ class Monitor:
         for name, value in values.items():
             self._guard.run(f"log({name}=…)", self._log_one, step, split, name, value)
 
+    def go_on_after(self, step: int) -> None:
+        """Training is resumed: its first step here is the one after `step`. To be called before it."""
+        self._guard.run("resuming", self._course.go_on_after, operator.index(step))
+
+    def halt_with(self, halt: Callable[[Finding], None]) -> None:
+        """Call `halt(finding)` in place of raising, for a training loop that has its own way to stop."""
+        self._halt = halt
+
+    def halted(self, finding: Finding) -> TrainingHalted:
+        """Close, and return what says why training was halted and what to change."""
+        self.close()
+        return halted(finding, self._written_to)
+
     def close(self) -> None:
         """Remove all hooks, write what is left, close the log and tell what that showed; safe to call twice."""
         for handle in self._handles:
@@ -189,6 +208,9 @@ class Monitor:
         forget(self._stream)
         while not self._watch.news.empty():
             self._tell()
+        flush = getattr(self._on_finding, "flush", None)  # of a receiver that sends in the background
+        if callable(flush):
+            self._guard.run("on_finding", flush)
 
     def __enter__(self) -> Self:
         return self
@@ -238,8 +260,9 @@ class Monitor:
         while not self._watch.news.empty():
             finding = self._tell()
             if finding.id in self._halt_on:
-                self.close()
-                raise TrainingHalted(finding)
+                if self._halt is None:
+                    raise self.halted(finding)
+                self._halt(finding)
 
     def _tell(self) -> Finding:
         finding = self._watch.news.get()
@@ -273,24 +296,3 @@ class Monitor:
         )  # fmt: skip
         self._watch.learn(setup)
         self._stream.describe(setup_text.as_json(setup))
-
-
-def _optimizer_finder(monitor: Monitor) -> Callable[..., None]:
-    """A hook on every optimizer's step that adopts each one that trains the monitor's model."""
-    watching = weakref.ref(monitor)
-    own = {id(p) for p in monitor._layers.parameters}
-    known: weakref.WeakSet[Optimizer] = weakref.WeakSet(monitor._course.optimizers)
-
-    def find(optimizer: Optimizer, *_: Any) -> None:
-        if optimizer in known or Hook.asleep():
-            return
-        monitor = watching()
-        if monitor is None:
-            return
-        known.add(optimizer)
-        if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-            # Its own hooks run right after this one, so its first step is seen already.
-            monitor._adopt(optimizer)
-            monitor._guard.run("set-up", monitor._describe)
-
-    return find

@@ -98,3 +98,10 @@ def share_parameters(one: Optimizer, other: Optimizer) -> bool:
     """Whether any parameter is stepped by both."""
     held = {id(p) for group in one.param_groups for p in group["params"]}
     return any(id(p) in held for group in other.param_groups for p in group["params"])
+
+
+def innermost(optimizer: Optimizer | None) -> Optimizer | None:
+    """The optimizer that takes hooks: a wrapper that never was one itself (Accelerate's) steps another."""
+    inner = getattr(optimizer, "optimizer", None)
+    takes_hooks = hasattr(optimizer, "_optimizer_step_pre_hooks")
+    return innermost(inner) if isinstance(inner, Optimizer) and not takes_hooks else optimizer

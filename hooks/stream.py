@@ -50,7 +50,7 @@ class Channel:
 class _Row:
     """One step's values before they are written; made anew at each step, and so kept bare."""
 
-    __slots__ = ("channels", "scalars", "slot", "step", "tensors", "wall_time")
+    __slots__ = ("channels", "scalars", "slot", "step", "sums", "tensors", "wall_time")
 
     def __init__(self, step: int, slot: int) -> None:
         self.step = step
@@ -59,11 +59,17 @@ class _Row:
         self.scalars: dict[str, tuple[float, float]] = {}  # name -> sum of value times weight, sum of weights
         self.tensors: list[tuple[str, float, Tensor]] = []  # name, weight, a copy of the scalar
         self.channels: list[Channel] = []
+        self.sums: tuple[str, ...] = ()  # the scalars whose values are parts of a whole
 
     def add(self, name: str, value: float, weight: float) -> None:
         """Add a value known on the host."""
         total, weights = self.scalars.get(name, (0.0, 0.0))
         self.scalars[name] = total + value * weight, weights + weight
+
+    def value(self, name: str) -> float | None:
+        """What the host's values of a scalar come to: their mean or, of parts, their sum; None where there is none."""
+        total, weights = self.scalars.get(name, (0.0, 0.0))
+        return total if name in self.sums else total / weights if weights else None
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class _Block:
             self.ready.synchronize()
         self._add_tensors()
         values = [
-            StepValues(row.step, row.wall_time, [(n, t / w if w else np.nan) for n, (t, w) in row.scalars.items()], {})
+            StepValues(row.step, row.wall_time, [(n, _number(row.value(n))) for n in row.scalars], {})
             for row in self.rows
         ]
         for channel, ring in self.rings.items():
@@ -145,6 +151,11 @@ class Stream:
         else:
             row.scalars[name] = float(value) * weight, weight
 
+    def add_part(self, step: int, name: str, value: Tensor | float) -> None:
+        """Add a part of a scalar of `step`, which its parts make up by their sum."""
+        self.add(step, name, value)
+        self._pending[step].sums = (name,)
+
     def latest(self, step: int, name: str) -> Tensor | float | None:
         """What was last added to a scalar of `step`, where that is not written yet: a mean of all on the CPU."""
         row = self._pending.get(step)
@@ -153,8 +164,7 @@ class Stream:
         for known, _, tensor in reversed(row.tensors):
             if known == name:
                 return tensor
-        total, weight = row.scalars.get(name, (0.0, 0.0))
-        return total / weight if weight else None
+        return row.value(name)
 
     def row(self, step: int, channel: Channel) -> Tensor:
         """The channel's row of `step`, of shape (width,), to be filled in place: it holds an older step's values."""
@@ -226,6 +236,10 @@ class Stream:
         if ready is not None:
             ready.record()
         return _Block(rows, stacked, rings, ready)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _on_host(values: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ FILE_VERSION: Final = "brain.Event:2"
 SETUP_TAG: Final = "diagnose/setup"  # a text summary: the set-up as one JSON object
 SETUP_SCHEMA: Final = 1
 
+DIAGNOSIS_TAG: Final = "diagnose/diagnosis"  # a text summary in a file of its own: the report as Markdown
+DIAGNOSIS_ENDING: Final = ".diagnosis"  # of that file's name
+
 OWN_TAGS: Final = "diagnose/"  # what the log says of itself
 CLOSED_TAG: Final = "diagnose/closed"  # a scalar in the last event of a log that was closed in order
 CADENCE_TAG: Final = "diagnose/cadence/"  # and a probe's name: a scalar at each of its looks, its period then

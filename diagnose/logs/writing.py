@@ -40,13 +40,17 @@ class EventFile:
 
     def write_setup(self, setup_json: str, wall_time: float) -> None:
         """Write the set-up as a text summary."""
-        event = Event(wall_time=wall_time)
-        value = event.summary.value.add(tag=layout.SETUP_TAG)
+        self.write_text(layout.SETUP_TAG, setup_json, wall_time)
+
+    def write_text(self, tag: str, text: str, wall_time: float, step: int = 0) -> None:
+        """Write a text summary; TensorBoard shows it as Markdown."""
+        event = Event(wall_time=wall_time, step=step)
+        value = event.summary.value.add(tag=tag)
         value.metadata.plugin_data.plugin_name = layout.TEXT_PLUGIN
         value.metadata.data_class = DATA_CLASS_TENSOR
         value.tensor.dtype = DT_STRING
         value.tensor.tensor_shape.dim.add(size=1)
-        value.tensor.string_val.append(setup_json.encode())
+        value.tensor.string_val.append(text.encode())
         self._write(event)
 
     def write_step(

@@ -136,3 +136,24 @@ def test_a_group_that_comes_later_moves_the_names_of_those_behind_it(training, t
     assert np.allclose(rates["lr/group0"], 0.1)
     assert np.allclose(rates["lr/group1"][-3:], 0.01)
     assert np.allclose(rates["lr/group2"], 0.5)
+
+
+def test_a_wrapper_that_takes_no_hooks_is_followed_by_what_it_steps(training, tmp_path):
+    class Wrapper(torch.optim.Optimizer):
+        """As Accelerate's: it is an optimizer by name alone."""
+
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def step(self, closure=None):
+            return self.optimizer.step(closure)
+
+    wrapper = Wrapper(training.optimizer)
+    with diagnose.attach(training.model, wrapper, criterion=training.criterion, run_dir=tmp_path):
+        for _ in range(3):
+            training.optimizer.zero_grad()
+            training.loss().backward()
+            wrapper.step()
+    run = diagnose.load(tmp_path)
+    assert run.scalar("lr/group0").steps.tolist() == [1, 2, 3]
+    assert run.setup.optimizer["type"] == "SGD"

@@ -1,0 +1,67 @@
+"""Accelerate: a tracker watches what was prepared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import diagnose
+
+pytestmark = pytest.mark.slow
+
+
+def train(tracker, accelerate, training, epochs=4):
+    accelerator = accelerate.Accelerator(cpu=True, log_with=[tracker], gradient_accumulation_steps=2)
+    loader = DataLoader(TensorDataset(training.x, training.y), batch_size=16)
+    schedule = torch.optim.lr_scheduler.StepLR(training.optimizer, 3)
+    model, optimizer, loader, schedule = accelerator.prepare(training.model, training.optimizer, loader, schedule)
+    accelerator.init_trackers("clusters", {"epochs": epochs})
+    tracker.watch(accelerator)
+    losses = []
+    for _ in range(epochs):
+        for x, y in loader:
+            with accelerator.accumulate(model):
+                loss = nn.functional.cross_entropy(model(x), y)
+                accelerator.backward(loss)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            losses.append(loss.item())
+            accelerator.log({"train_loss": loss, "note": "text"}, step=len(losses))
+        accelerator.log({"val_loss": 0.5})
+    accelerator.end_training()
+    return losses
+
+
+@pytest.fixture
+def tracker(framework):
+    framework("accelerate")
+    from diagnose.hooks.integrations.accelerate import DiagnoseTracker
+
+    return DiagnoseTracker
+
+
+def test_what_accelerate_prepared_and_logs_is_in_the_log(tracker, framework, training, tmp_path):
+    losses = train(tracker(run_dir=tmp_path), framework("accelerate"), training)
+    run = diagnose.load(tmp_path)
+    pairs = [sum(losses[at : at + 2]) / 2 for at in range(0, len(losses), 2)]
+    assert run.scalar("loss/train").values.tolist() == pytest.approx(pairs)
+    assert run.scalar("loss/validation").steps.tolist() == [3, 6, 9, 12]
+    config = run.setup.config
+    assert [config[name] for name in ("batch_size", "dataset_size", "accumulation_steps", "epochs")] == [16, 96, 2, 4]
+    assert run.setup.optimizer["type"] == "SGD"
+    assert run.setup.scheduler["type"] == "StepLR"
+    assert run.closed
+
+
+def test_attach_alone_takes_what_accelerate_has_wrapped(framework, training, tmp_path):
+    accelerator = framework("accelerate").Accelerator(cpu=True)
+    model, optimizer = accelerator.prepare(training.model, training.optimizer)
+    with diagnose.attach(model, optimizer, criterion=training.criterion, run_dir=tmp_path):
+        for _ in range(5):
+            accelerator.backward(training.criterion(model(training.x), training.y))
+            optimizer.step()
+            optimizer.zero_grad()
+    assert diagnose.load(tmp_path).scalar("lr/group0").steps.tolist() == [1, 2, 3, 4, 5]
