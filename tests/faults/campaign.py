@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from signal import SIGKILL
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +29,8 @@ from diagnose.errors import DiagnoseError
 from diagnose.logs import layout
 from tests.faults.faults import FAULTS, Fault
 
-LATEST_S: Final = 1.5  # of a signal: about 300 steps
+LATEST_S: Final = 1.5  # of a signal: a few hundred steps
+EARLY: Final = 5  # each fifth signal may come while the training is still being set up; the others come later
 AGAIN_S: Final = 5.0  # a signal that came to nothing (Python drops exceptions in some places) is sent again
 PATIENCE_S: Final = 180.0
 DISK: Final = "size=192k"
@@ -101,15 +103,24 @@ class Campaign:
         asked = {"fault": fault.name, "place": str(place), "watched": watched, "seed": seed}
         print(json.dumps(asked | {"steps": steps or fault.steps}), file=self._ground.stdin, flush=True)
         process, told, timers = self._line()["process"], Told(place), list[threading.Timer]()
-        if fault.signal is not None and watched:
-            first_s = Random(seed).uniform(0, LATEST_S)
-            for moment_s in (first_s, *(first_s + AGAIN_S * n for n in range(1, 9))):
-                timers.append(threading.Timer(moment_s, _send, (process, fault.signal)))
-        timers.append(threading.Timer(PATIENCE_S, _send, (process, 9)))
-        for timer in timers:
+
+        def at(moment_s: float, number: int) -> None:
+            timers.append(timer := threading.Timer(moment_s, _send, (process, number)))
             timer.start()
+
+        def signals(number: int) -> None:
+            first_s = Random(seed).uniform(0, LATEST_S)
+            for again in range(8):
+                at(first_s + AGAIN_S * again, number)
+
+        number = fault.signal if watched else None
+        at(PATIENCE_S, SIGKILL)
+        if number is not None and seed % EARLY == 0:
+            signals(number)
         while told.ended is None:
             line = self._line()
+            if "began" in line and number is not None and seed % EARLY:
+                signals(number)
             if "loss" in line:
                 told.losses[line["step"]] = line["loss"]
             elif "flushed" in line:
@@ -141,14 +152,13 @@ def campaign() -> Iterator[Campaign]:
 def _place(folder: Path, fault: Fault) -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(dir=folder))
     disk = place / "disk"
-    mounted = "disk" in fault.name and "full" in fault.name
-    if mounted:
+    if fault.disk:
         disk.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "none", str(disk)], check=True)
     try:
         yield place
     finally:
-        if mounted:
+        if fault.disk:
             subprocess.run(["umount", str(disk)], check=True)
         shutil.rmtree(place)
 

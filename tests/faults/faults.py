@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from types import FrameType
 from typing import Any, Final, Literal
 
 import fsspec
@@ -45,6 +46,8 @@ class Fault:
     warns: bool = False
     own_plain_run: bool = False  # the unwatched training differs from that of the others as well
     quick: bool = False  # also in the suite that runs each time
+    disk: bool = False  # wants a file system of its own at `place / "disk"`, and so root
+    as_root: bool = False
 
 
 def nothing(_scene: Scene) -> None:
@@ -66,6 +69,25 @@ def exception(scene: Scene) -> None:
 def exit_early(scene: Scene) -> None:
     """The training's own code leaves."""
     scene.at[scene.instant.randrange(1, STEPS)] = partial(sys.exit, 3)
+
+
+def between_lines(scene: Scene, number: Signals) -> None:
+    """A signal comes between two lines of what hands steps to the log, while locks are held and lists half changed."""
+    left = scene.instant.randrange(1, 150)
+
+    def line(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            sys.settrace(None)
+            os.kill(os.getpid(), number)
+        return line
+
+    def call(frame: FrameType, _event: str, _argument: object) -> Any:
+        return line if Path(frame.f_code.co_filename).name in {"stream.py", "writer.py", "queue.py"} else None
+
+    # From a step on in which a flush is due.
+    scene.at[50 * scene.instant.randrange(1, 4) + 1] = partial(sys.settrace, call)
 
 
 # --- disks --------------------------------------------------------------------------------------------
@@ -302,12 +324,14 @@ FAULTS: Final = {
         Fault("kill -9", nothing, -SIGKILL, "flushed", SIGKILL, None, times=200, quick=True),
         Fault("SIGTERM", nothing, -SIGTERM, "flushed", SIGTERM, None, times=25, quick=True),
         Fault("SIGINT", nothing, -SIGINT, "flushed", SIGINT, None, times=25, quick=True),
+        Fault("SIGTERM between two lines of ours", partial(between_lines, number=SIGTERM), -SIGTERM, "flushed", times=40),
+        Fault("SIGINT between two lines of ours", partial(between_lines, number=SIGINT), -SIGINT, "flushed", times=40),
         Fault("an exception in the loop", exception, 1, times=10, quick=True),
         Fault("sys.exit in the loop", exit_early, 3),
-        Fault("a full disk", full_disk, leaves="flushed", times=10, warns=True),
-        Fault("a disk that is full for a while", partial(full_disk, until=200), times=10, warns=True),
+        Fault("a full disk", full_disk, leaves="flushed", times=10, warns=True, disk=True),
+        Fault("a disk that is full for a while", partial(full_disk, until=200), times=10, warns=True, disk=True),
         Fault("a limit of file sizes, for a while", size_limit, times=10, warns=True, quick=True),
-        Fault("a log made read-only for a while", read_only, times=10, warns=True),
+        Fault("a log made read-only for a while", read_only, times=10, warns=True, as_root=True),
         Fault("a deleted run_dir", deleted, leaves="nothing", times=10, warns=True, quick=True),
         Fault("a disk that hangs", hanging_disk, warns=True, quick=True),
         Fault("a clock set back by an hour", clock_set_back, times=5, quick=True),
