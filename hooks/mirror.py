@@ -144,6 +144,10 @@ class PartedFile:
                 self._part.close()
                 self._part = following
 
+    def forget(self) -> None:
+        """Write nothing of what waits."""
+        self._part.forget()
+
     def close(self) -> None:
         """Flush and close; safe to call twice."""
         self._part.close()

@@ -168,16 +168,22 @@ class Writer:
     def _try(self, write: Callable[[], None], steps: int) -> None:
         try:
             write()
-        except OSError as error:
-            self._drop(steps, f"the log cannot be written ({error.strerror})")
-        except Exception as error:  # noqa: BLE001  one block that cannot be written must not end the thread
-            self._drop(steps, f"they could not be written ({type(error).__name__}: {error})")
-        except BaseException:
-            self._drop(steps, "the thread that writes it was ended")
-            raise
+        except BaseException as error:
+            self._file.forget()  # what is counted as dropped must not be written with the next block
+            self._drop(steps, _reason(error))
+            if not isinstance(error, Exception):
+                raise
 
     def _drop(self, steps: int, why: str) -> None:
         self.dropped += steps
         if not self._told:
             self._told = True
             logger.warning("diagnose: steps are missing from the log, because %s.", why)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"the log cannot be written ({error.strerror})"
+    if isinstance(error, Exception):
+        return f"they could not be written ({type(error).__name__}: {error})"
+    return "the thread that writes it was ended"

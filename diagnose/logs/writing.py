@@ -105,6 +105,11 @@ class EventFile:
             raise
         self._whole_bytes += len(waiting)
 
+    def forget(self) -> None:
+        """Write nothing of what waits."""
+        self._waiting.clear()
+        self._marked_vectors.clear()
+
     def close(self) -> None:
         """Flush and close; safe to call twice."""
         if self._file.closed:
