@@ -26,7 +26,8 @@ ALL = " ".join(SCRIPTS)
 INJECTED = (  # what a page has only if markup of ours was obeyed
     "[...document.querySelectorAll('img[src=x], #bold-from-a-log, iframe, svg[onload], [onerror], [onload],"
     " a[href^=\"javascript:\" i]')].map((node) => node.outerHTML)"
-    ".concat([...document.querySelectorAll('script')].filter((s) => s.textContent.includes('alert(1)'))"
+    ".concat([...document.querySelectorAll('script')].filter((one) =>"
+    " one.type !== 'application/json' && one.textContent.includes('alert(1)'))"
     ".map((node) => node.outerHTML))"
 )
 

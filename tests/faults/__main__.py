@@ -1,4 +1,4 @@
-"""The campaign's table: python -m tests.faults [--only WORDS] [--share 0.1]
+"""The campaign's table: python -m tests.faults [--only WORDS] [--besides WORDS] [--share 0.1]
 
 Of each fault: how often it broke into a training, how often that went its way (the same losses as the plain training,
 bit for bit; the ending that it would have had; no warning twice; a log that the report and the dashboard read, with
@@ -23,9 +23,10 @@ def main() -> int:
     """Print the table; the exit code says whether all survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="WORDS", help="faults whose name has these words in it")
+    parser.add_argument("--besides", default="\n", metavar="WORDS", help="but for those")
     parser.add_argument("--share", type=float, default=1.0, help="of the times that each fault is tried")
     options = parser.parse_args()
-    asked = [fault for name, fault in FAULTS.items() if options.only in name]
+    asked = [fault for name, fault in FAULTS.items() if options.only in name and options.besides not in name]
     print(_row(HEADS), _row(["---"] * len(HEADS)), sep="\n", flush=True)
     sound = True
     with campaign() as one:
@@ -34,8 +35,8 @@ def main() -> int:
             for fault in faults:
                 for seed in range(max(round(fault.times * options.share), 1)):
                     outcomes.append(outcome := one.attempt(fault, seed))
-                    for sentence in outcome.wrong:
-                        print(f"{fault.name}, seed {seed}: {sentence}", file=sys.stderr, flush=True)
+                    told = "; ".join(outcome.wrong) or "survived"
+                    print(f"{fault.name}, seed {seed}: {told}, {outcome.lost} lost", file=sys.stderr, flush=True)
             print(_row(_figures(kind, outcomes)), flush=True)
             sound &= all(not outcome.wrong and not outcome.lost for outcome in outcomes)
     return 0 if sound else 1
