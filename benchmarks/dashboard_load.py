@@ -1,8 +1,8 @@
 """The dashboard with many people looking at it: python benchmarks/dashboard_load.py [--minutes 1] [--clients 50]
 
-A server in a process of its own, on loopback, over runs of which some grow all the time. Half of the clients look at the
-list of runs, half at one run each, as the pages do: they open, and then ask again so and so long after each answer. No
-answer may be an error. Given are requests, how long the answers took, and the server's memory over the time.
+A server in a process of its own, on loopback, over runs of which some grow all the time. Half of the clients look
+at the list of runs, half at one run each, as the pages do: they open, and then ask again so and so long after each
+answer. No answer may be an error. Given are requests, how long the answers took, and the server's memory over the time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import numpy as np
 import tables
-from dashboard import Server, ours, write_sweep
 
+from dashboard import Server, ours, write_sweep
 from diagnose.logs.writing import EventFile
 
 LIST_PAUSE_S: Final = 2.0  # the pages' own: dashboard/pages/runs.py
@@ -49,7 +49,9 @@ class Client:
         began = time.perf_counter()
         try:
             sent = json.dumps(body) if body is not None else None
-            self.line.request("POST" if body else "GET", path, sent, {"Content-Type": "application/json"} if body else {})
+            self.line.request(
+                "POST" if body else "GET", path, sent, {"Content-Type": "application/json"} if body else {}
+            )
             answer = self.line.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -60,12 +62,16 @@ class Client:
         if answer.status not in {200, 204}:
             self.errors.append(f"{kind}: {answer.status}")
             return None
-        return json.loads(content) if answer.status == 200 and "json" in (answer.getheader("Content-Type") or "") else None
+        return (
+            json.loads(content) if answer.status == 200 and "json" in (answer.getheader("Content-Type") or "") else None
+        )
 
     def call(self, kind: str, output: str, **values: Any) -> dict[str, Any]:
         """A callback by one of its outputs, with values by `id.property`, dots and dashes as underscores."""
         told = self.callbacks[output]
-        given = {place: [{**one, "value": values.get(_word(one))} for one in told[place]] for place in ("inputs", "state")}
+        given = {
+            place: [{**one, "value": values.get(_word(one))} for one in told[place]] for place in ("inputs", "state")
+        }
         outputs = [dict(zip(("id", "property"), one.rsplit(".", 1), strict=True)) for one in _outputs(told["output"])]
         asked = {
             "output": told["output"],
@@ -78,7 +84,11 @@ class Client:
 
     def open(self, path: str, search: str) -> None:
         """Load a page as a browser does that has the scripts already."""
-        for kind, place in (("page", path + search), ("layout", "/_dash-layout"), ("dependencies", "/_dash-dependencies")):
+        for kind, place in (
+            ("page", path + search),
+            ("layout", "/_dash-layout"),
+            ("dependencies", "/_dash-dependencies"),
+        ):
             self.ask(kind, place)
         self.call("page's content", "page.children", address_pathname=path, address_search=search)
 

@@ -46,8 +46,10 @@ def test_whatever_is_declared_is_used():
 
 
 def test_each_has_its_reason_and_a_lower_bound_and_an_exact_version():
-    written = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
-    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.M)
+    written = re.search(
+        r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+    )[1]
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     for line in written.splitlines():
         told = re.fullmatch(r'\s*"([\w-]+)>=[\d.]+",\s+# .{3,}', line)
         assert told, line

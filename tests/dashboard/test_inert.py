@@ -25,7 +25,7 @@ SCRIPTS = [
 ALL = " ".join(SCRIPTS)
 INJECTED = (  # what a page has only if markup of ours was obeyed
     "[...document.querySelectorAll('img[src=x], #bold-from-a-log, iframe, svg[onload], [onerror], [onload],"
-    " a[href^=\"javascript:\" i]')].map((node) => node.outerHTML)"
+    ' a[href^="javascript:" i]\')].map((node) => node.outerHTML)'
     ".concat([...document.querySelectorAll('script')].filter((one) =>"
     " one.type !== 'application/json' && one.textContent.includes('alert(1)'))"
     ".map((node) => node.outerHTML))"
@@ -42,7 +42,7 @@ def write(folder, mark):
         "scheduler": {"type": ALL, ALL: ALL},
         "environment": {"torch": ALL, "device": ALL, "script": ALL, "git_commit": ALL},
         "model": {"type": ALL, "parameters": 1234},
-        "modules": {name: 3 for name in names},
+        "modules": dict.fromkeys(names, 3),
         "layers": [{"name": name, "type": name, "parameters": 400, "activation": name} for name in names],
     }
     with EventFile(folder) as log:

@@ -13,7 +13,21 @@ from diagnose.dashboard.server import ASSETS, make_app
 
 TOKEN = "a-token-that-nobody-guesses"
 SECRET = "what-nobody-below-the-root-may-know"
-UP = ["..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "..\\", "..%5c", "%c0%ae%c0%ae", "．．", "....//", "..%00", "./.."]
+UP = [
+    "..",
+    "%2e%2e",
+    "%2E.",
+    ".%2e",
+    "%252e%252e",
+    "..;",
+    "..\\",
+    "..%5c",
+    "%c0%ae%c0%ae",
+    "．．",
+    "....//",
+    "..%00",
+    "./..",
+]
 SLASH = ["/", "%2f", "%252f", "\\", "%5c", "//", "／"]
 SPELLINGS = [f"{up}{slash}outside" for up in UP for slash in SLASH]
 
@@ -43,7 +57,9 @@ def ask(root, start):
         line._encode_request = lambda request: request.encode()  # ASCII alone otherwise
         line.putrequest("GET" if body is None else "POST", path)
         sent = b"" if body is None else json.dumps(body).encode()
-        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(sent))} | (headers or {})).items():
+        for name, value in (
+            {"Content-Type": "application/json", "Content-Length": str(len(sent))} | (headers or {})
+        ).items():
             line.putheader(name, value)
         line.endheaders(sent)
         answer = line.getresponse()
@@ -54,8 +70,15 @@ def ask(root, start):
 
 def page(ask, search, path="/run"):
     """What the page at an address holds."""
-    inputs = [{"id": "address", "property": name, "value": value} for name, value in (("pathname", path), ("search", search))]
-    asked = {"output": "page.children", "outputs": {"id": "page", "property": "children"}, "inputs": inputs, "state": []}
+    inputs = [
+        {"id": "address", "property": name, "value": value} for name, value in (("pathname", path), ("search", search))
+    ]
+    asked = {
+        "output": "page.children",
+        "outputs": {"id": "page", "property": "children"},
+        "inputs": inputs,
+        "state": [],
+    }
     return ask("/_dash-update-component", asked | {"changedPropIds": ["address.pathname"]})
 
 
@@ -110,7 +133,11 @@ def routes(server):
     for rule in server.url_map.iter_rules():
         path = rule.rule
         for argument in rule.arguments:
-            path = path.replace(f"<path:{argument}>", "x").replace(f"<string:{argument}>", "x").replace(f"<{argument}>", "x")
+            path = (
+                path.replace(f"<path:{argument}>", "x")
+                .replace(f"<string:{argument}>", "x")
+                .replace(f"<{argument}>", "x")
+            )
         yield from ((method, path) for method in sorted((rule.methods or set()) | {"GET", "HEAD", "OPTIONS", "POST"}))
     for asset in ASSETS.rglob("*"):
         if asset.is_file():

@@ -43,7 +43,11 @@ def main() -> int:
 
 
 def _kind(fault: Fault) -> str:
-    return "an exception in one function of ours" if fault.name.startswith("an exception in ") and "." in fault.name else fault.name
+    return (
+        "an exception in one function of ours"
+        if fault.name.startswith("an exception in ") and "." in fault.name
+        else fault.name
+    )
 
 
 def _figures(kind: str, outcomes: list[Outcome]) -> list[object]:

@@ -193,7 +193,9 @@ def _judged(fault: Fault, told: Told, expected: dict[int, str], dashboard: Flask
         logged = max(logged, len(kept))
         lost += sum(kept.get(step) != np.float32(float.fromhex(told.losses[step])) for step in steps
                     if step in told.losses and told.losses[step] != "nan")  # fmt: skip
-        wrong += _misread(Path(log), f"{told.place.name}/{Path(log).relative_to(told.place)}", dashboard, some=bool(steps))
+        wrong += _misread(
+            Path(log), f"{told.place.name}/{Path(log).relative_to(told.place)}", dashboard, some=bool(steps)
+        )
         if fault.leaves == "all":
             wrong += _miscounted(log, kept, told)
     return Outcome(wrong, lost, len(told.losses), logged, sum(map(len, told.flushed.values())))
@@ -232,7 +234,5 @@ def _misread(log: Path, name: str, dashboard: FlaskClient, *, some: bool) -> lis
     if code not in ({cli.HEALTHY, cli.ILL} if some else {cli.UNUSABLE}):
         wrong.append(f"diagnose report: {said.getvalue()[-300:]}")
     reports = [f"/report?name={quote(name)}&format={kind}" for kind in ("html", "json")]
-    for address in ("/_dash-layout", *(reports if some else ())):
-        if (answer := dashboard.get(address)).status_code != 200:
-            wrong.append(f"the dashboard's {address}: {answer.status_code}")
-    return wrong
+    codes = {place: dashboard.get(place).status_code for place in ("/_dash-layout", *(reports if some else ()))}
+    return wrong + [f"the dashboard's {place}: {code}" for place, code in codes.items() if code != 200]

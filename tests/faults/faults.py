@@ -113,7 +113,7 @@ def full_disk(scene: Scene, until: int = STEPS + 1) -> None:
                 pass
 
     scene.at[scene.instant.randrange(1, 100)] = fill
-    scene.at[until] = lambda: (disk / "filler").unlink()
+    scene.at[until] = (disk / "filler").unlink
 
 
 def size_limit(scene: Scene) -> None:
@@ -324,7 +324,8 @@ FAULTS: Final = {
         Fault("kill -9", nothing, -SIGKILL, "flushed", SIGKILL, None, times=200, quick=True),
         Fault("SIGTERM", nothing, -SIGTERM, "flushed", SIGTERM, None, times=25, quick=True),
         Fault("SIGINT", nothing, -SIGINT, "flushed", SIGINT, None, times=25, quick=True),
-        Fault("SIGTERM between two lines of ours", partial(between_lines, number=SIGTERM), -SIGTERM, "flushed", times=40),
+        Fault("SIGTERM between two lines of ours", partial(between_lines, number=SIGTERM), -SIGTERM, "flushed",
+              times=40),
         Fault("SIGINT between two lines of ours", partial(between_lines, number=SIGINT), -SIGINT, "flushed", times=40),
         Fault("an exception in the loop", exception, 1, times=10, quick=True),
         Fault("sys.exit in the loop", exit_early, 3),
@@ -344,7 +345,8 @@ FAULTS: Final = {
         Fault("attached twice", attached_twice, quick=True),
         Fault("two trainings in turns", another_training),
         Fault("out of memory on the device, in a probe",
-              partial(failing, course.CurvatureProbe, "measure", lambda: torch.OutOfMemoryError("simulated")), warns=True),
+              partial(failing, course.CurvatureProbe, "measure", lambda: torch.OutOfMemoryError("simulated")),
+              warns=True),
         Fault("out of memory on the host, in a probe", partial(failing, course.GradientProbe, "measure", MemoryError),
               warns=True),
         Fault("an exception in every probe", everything_fails, leaves="flushed", times=5, warns=True, quick=True),

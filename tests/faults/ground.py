@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from diagnose import setup_rules, symptoms
-from diagnose.hooks import monitor
 from tests.faults import faults
 from tests.faults.scene import Scene, tell, tell_flushes, train
 
+importlib.import_module("diagnose.hooks.monitor")
 for package in (setup_rules, symptoms):
     for file in Path(package.__file__ or "").parent.glob("[a-z]*.py"):
         importlib.import_module(f"{package.__name__}.{file.stem}")
