@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def main() -> None:
             place = Path(asked["place"])
             os.dup2(os.open(place / "stderr", os.O_WRONLY | os.O_CREAT, 0o600), 2)
             scene = Scene(place, asked["watched"], asked["steps"], asked["seed"])
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without
             tell_flushes()
             faults.FAULTS[asked["fault"]].set_up(scene)
             train(scene)
