@@ -23,8 +23,8 @@ from fsspec.implementations.local import LocalFileSystem
 from torch import nn
 
 import diagnose
-from diagnose.hooks import course, kept_batch, mirror, stream, trouble, watch, writer
-from diagnose.hooks.probes import losses
+from diagnose.hooks import cadence, course, kept_batch, layers, mirror, stream, trouble, watch, writer
+from diagnose.hooks.probes import activations, curvature, gradients, losses, noise, updates
 from diagnose.logs.writing import EventFile
 from tests.faults.scene import Scene
 
@@ -157,8 +157,8 @@ def hanging_disk(scene: Scene) -> None:
         scene.at[step] = partial(done_steps.append, step)
     assert scene.steps is not None
     scene.at[scene.steps] = done.set
-    writer.QUEUED_BLOCKS = 2  # type: ignore[misc]
-    EventFile.flush = hang  # type: ignore[method-assign]
+    writer.QUEUED_BLOCKS = 2
+    EventFile.flush = hang  # type: ignore[method-assign, assignment]
 
 
 # --- clocks, threads, networks ------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def writer_ended(scene: Scene) -> None:
             raise SystemExit
         write_step(file, step, *values)
 
-    EventFile.write_step = end  # type: ignore[method-assign]
+    EventFile.write_step = end  # type: ignore[method-assign, assignment]
 
 
 class Hanging(LocalFileSystem):  # type: ignore[misc]
@@ -251,21 +251,21 @@ def another_training(scene: Scene) -> None:
     def begin() -> None:
         scene.monitors.append(diagnose.attach(model, optimizer, run_dir=scene.place / "another"))
 
-    scene.at = {1: begin} | dict.fromkeys(range(2, STEPS), step)
+    scene.at.update({1: begin, **dict.fromkeys(range(2, STEPS), step)})
 
 
 # --- our own failures ---------------------------------------------------------------------------------
 
 OURS: Final = (
-    (course.GradientProbe, ("measure",)),
-    (course.ActivationProbe, ("begin", "end", "write")),
-    (course.UpdateProbe, ("before", "after")),
-    (course.NoiseProbe, ("begin", "saw_forward", "measure", "forget")),
-    (course.CurvatureProbe, ("measure",)),
+    (gradients.GradientProbe, ("measure",)),
+    (activations.ActivationProbe, ("begin", "end", "write")),
+    (updates.UpdateProbe, ("before", "after")),
+    (noise.NoiseProbe, ("begin", "saw_forward", "measure", "forget")),
+    (curvature.CurvatureProbe, ("measure",)),
     (losses.LossProbe, ("from_criterion", "from_output")),
     (trouble.Trouble, ("feel",)),
-    (course.ForwardOrder, ("finish",)),
-    (course.Timetable, ("due", "look_done", "step_done")),
+    (layers.ForwardOrder, ("finish",)),
+    (cadence.Timetable, ("due", "look_done", "step_done")),
     (course.Course, ("before_forward", "after_forward", "after_criterion", "before_step", "after_step", "close")),
     (watch.Watch, ("observe",)),
     (stream.Stream, ("add", "row", "latest", "step_done", "describe")),
@@ -345,10 +345,10 @@ FAULTS: Final = {
         Fault("attached twice", attached_twice),
         Fault("two trainings in turns", another_training),
         Fault("out of memory on the device, in a probe",
-              partial(failing, course.CurvatureProbe, "measure", lambda: torch.OutOfMemoryError("simulated")),
+              partial(failing, curvature.CurvatureProbe, "measure", lambda: torch.OutOfMemoryError("simulated")),
               warns=True),
-        Fault("out of memory on the host, in a probe", partial(failing, course.GradientProbe, "measure", MemoryError),
-              warns=True),
+        Fault("out of memory on the host, in a probe",
+              partial(failing, gradients.GradientProbe, "measure", MemoryError), warns=True),
         Fault("an exception in every probe", everything_fails, leaves="flushed", times=5, warns=True, quick=True),
         Fault("an exception in on_finding", failing_callback, warns=True, own_plain_run=True, quick=True),
         *_ours(),

@@ -54,7 +54,8 @@ def tell(**told: Any) -> None:
 
 def tell_flushes() -> None:
     """Have each flush of the log tell, once it is done, which steps it has brought out of this process."""
-    write_step, flush, waiting = EventFile.write_step, EventFile.flush, dict[EventFile, list[int]]()
+    write_step, flush, forget = EventFile.write_step, EventFile.flush, EventFile.forget
+    waiting: dict[EventFile, list[int]] = {}
 
     def told_write(file: EventFile, step: int, wall_time: float, scalars: Iterable[Any], vectors: Any) -> None:
         write_step(file, step, wall_time, scalars, vectors)
@@ -66,7 +67,12 @@ def tell_flushes() -> None:
         flush(file)
         tell(flushed=steps, log=str(file.path.parent))
 
-    EventFile.write_step, EventFile.flush = told_write, told_flush  # type: ignore[method-assign]
+    def told_forget(file: EventFile) -> None:
+        waiting.pop(file, None)
+        forget(file)
+
+    EventFile.write_step, EventFile.flush = told_write, told_flush  # type: ignore[method-assign, assignment]
+    EventFile.forget = told_forget  # type: ignore[method-assign, assignment]
 
 
 def train(scene: Scene) -> None:
