@@ -15,7 +15,17 @@ REFERENCES := curvlinops-for-pytorch linear_operator einconv einops tqdm \
 # A file's tests stay together: what they share is made once.
 ON_BOTH_CORES := -n 2 --dist loadfile
 
-.PHONY: demo test test-all lint format docs docs-serve clean fuzz
+# Where uv and pip-audit are installed, apart from what they look at.
+TOOLS := .tools
+MINUTES ?= 60
+LOWEST := .venv-lowest
+# Of the tests, those that meet most of what is installed; the others ask for tools of their own.
+LOWEST_TESTS := tests/test_frame.py tests/test_released.py tests/diagnose/logs/test_reading.py \
+  tests/diagnose/logs/test_loading.py tests/diagnose/logs/test_foreign.py tests/diagnose/logs/test_parsed.py \
+  tests/diagnose/reports tests/diagnose/test_cli.py tests/hooks/test_monitor.py tests/hooks/test_kept_batch.py \
+  tests/dashboard/test_access.py tests/dashboard/test_reduction.py
+
+.PHONY: demo test test-all lint format docs docs-serve clean fuzz faults soak load audit test-lowest
 
 demo: $(VENV)/installed
 	$(BIN)/diagnose demo demo $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
@@ -70,5 +80,41 @@ $(VENV)/browser: $(VENV)/installed
 	  || echo "Chromium could not be installed: the browser tests will be skipped, or fail under CI."
 	@touch $@
 
+faults: $(VENV)/installed
+	$(BIN)/python -m tests.faults
+
+soak: $(VENV)/installed
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
+
+load: $(VENV)/installed
+	$(BIN)/python benchmarks/dashboard_load.py --minutes $(MINUTES)
+
+# --strict: what could not be looked up counts as not sound, rather than as sound.
+audit: $(VENV)/installed $(TOOLS)/installed
+	$(BIN)/python -m pytest -q tests/test_dependencies.py
+	@$(TOOLS)/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt \
+	  || (echo "Not sound, or the service that knows of vulnerabilities could not be reached: see above."; exit 1)
+
+# torch stays as pinned: its lower versions bring gigabytes along. All else is the lowest that pyproject.toml allows.
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest -m "not slow" $(LOWEST_TESTS)
+
+$(LOWEST)/installed: pyproject.toml constraints.txt $(TOOLS)/installed
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt torch
+	@grep '^torch==' constraints.txt > $(LOWEST)/torch.txt
+	@$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+	  --override $(LOWEST)/torch.txt -e .
+	@grep -E '^(hypothesis|packaging|playwright|pytest|pytest-timeout|scikit-learn|build|jsonschema)==' constraints.txt \
+	  > $(LOWEST)/tools.txt
+	@$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/tools.txt \
+	  'moto[s3,server]>=5' flask-cors s3fs==2024.5.0 setuptools
+	@touch $@
+
+$(TOOLS)/installed:
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.5' 'pip-audit>=2.7'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) $(LOWEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

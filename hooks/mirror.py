@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -137,9 +138,15 @@ class PartedFile:
     def flush(self) -> None:
         """Hand everything written so far to the operating system; begin a new part where this one is long."""
         self._part.flush()
-        if self._part.path.stat().st_size >= PART_BYTES:
-            self._part.close()
-            self._part = EventFile(self._directory)
+        with suppress(OSError):  # all is written: where no new part can be begun, this one goes on
+            if self._part.path.stat().st_size >= PART_BYTES:
+                following = EventFile(self._directory)
+                self._part.close()
+                self._part = following
+
+    def forget(self) -> None:
+        """Write nothing of what waits."""
+        self._part.forget()
 
     def close(self) -> None:
         """Flush and close; safe to call twice."""

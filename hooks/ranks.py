@@ -54,6 +54,9 @@ class RankFile:
     def flush(self) -> None:
         """All that is written is on the disk already."""
 
+    def forget(self) -> None:
+        """Nothing waits."""
+
     def close(self) -> None:
         """All that is written is on the disk already."""
 

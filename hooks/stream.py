@@ -214,9 +214,10 @@ class Stream:
         Does nothing in a forked child (a data loader's worker), which has neither the writer's thread nor,
         it may be, a lock that is ever let go.
         """
-        if self._writer.open and self._process == os.getpid():
-            self.flush()
-            self._writer.close()
+        if self._process == os.getpid():
+            if self._writer.open:
+                self.flush()
+            self._writer.close()  # a second call waits for the first one's end
 
     def _row(self, step: int) -> _Row:
         row = self._pending.get(step)

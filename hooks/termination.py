@@ -34,6 +34,8 @@ def forget(stream: Stream) -> None:
 
 def _close_and_terminate(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
-    for stream in list(_streams):
-        stream.close()
-    os.kill(os.getpid(), number)
+    try:
+        for stream in list(_streams):
+            stream.close()
+    finally:
+        os.kill(os.getpid(), number)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,9 +69,10 @@ class Block(Protocol):
 class Writer:
     """Takes blocks, and writes them in order on a thread of its own.
 
-    When the disk fails it goes on taking blocks and drops them: `dropped` counts the steps, and one
-    warning says so. A full queue drops as well, rather than hold up training. `observe` is called on
-    the thread with each block's values and must not raise.
+    While the disk fails it goes on taking blocks and drops them: `dropped` counts the steps, one warning says
+    so, and the log goes on when the disk does. A full queue drops as well, rather than hold up training. A
+    thread that ends before its time has a successor. `observe` is called on the thread with each block's values
+    and must not raise. A forked child writes nothing: the file is its parent's.
     """
 
     def __init__(
@@ -83,39 +86,56 @@ class Writer:
         self._file = file
         self._observe = observe
         self._mirror = mirror
-        self._failed = False
+        self._told = False
+        self._setup: tuple[str, float] | None = None  # until it is written
         self._last_step = 0
-        self._queue: queue.Queue[Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
-        self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
-        self._thread.start()
+        # A signal's handler and a garbage collection may come between any two of our lines, and write as well:
+        # of the two kinds of queue this one takes that.
+        self._queue: queue.SimpleQueue[Block | tuple[str, float] | None] = queue.SimpleQueue()
+        self._process = os.getpid()
+        self._thread = self._started()
         if mirror is not None:
             mirror.start()
 
     def put_setup(self, setup_json: str, wall_time: float) -> None:
-        """Queue the set-up; raises `queue.Full` where the thread does not keep up."""
-        self._queue.put_nowait((setup_json, wall_time))
+        """Queue the set-up."""
+        self._queue.put((setup_json, wall_time))
 
     def put(self, block: Block) -> None:
         """Queue a block, or count its steps as dropped."""
-        try:
-            self._queue.put_nowait(block)
-        except queue.Full:
+        if not self.open or self._process != os.getpid():
+            return
+        if not self._thread.is_alive():
+            self._revive()
+        if self._queue.qsize() < QUEUED_BLOCKS:
+            self._queue.put(block)
+        else:
             self._drop(len(block), "the disk is slower than the training")
 
     def close(self) -> None:
         """Write what is queued and close the file; returns after at most half a minute."""
-        self.open = False
-        try:
-            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
-        except queue.Full:
-            return
+        if self.open:
+            self.open = False
+            if not self._thread.is_alive():
+                self._revive()
+            self._queue.put(None)
         if threading.current_thread() is not self._thread:  # a garbage collection may end up here
             self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
+        thread.start()
+        return thread
+
+    def _revive(self) -> None:
+        with suppress(RuntimeError):  # no thread to be had: the next block tries again
+            self._thread = self._started()
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             if isinstance(item, tuple):
-                self._try(partial(self._file.write_setup, *item), steps=0)
+                self._setup = item
+                self._try(partial(self._write, []), steps=0)
                 continue
             try:
                 values = item.values()
@@ -129,11 +149,14 @@ class Writer:
             self._mirror.close()
 
     def _write(self, values: list[StepValues]) -> None:
+        if self._setup is not None:
+            self._file.write_setup(*self._setup)
         for one in values:
             self._last_step = max(self._last_step, one.step)
             self._file.write_step(one.step, one.wall_time, one.scalars, one.vectors)
             time.sleep(0)  # lets go of the interpreter's lock: training's thread would wait milliseconds for it
         self._file.flush()
+        self._setup = None
 
     def _finish(self) -> None:
         ending = [(layout.CLOSED_TAG, 1.0)]
@@ -143,18 +166,24 @@ class Writer:
         self._file.close()
 
     def _try(self, write: Callable[[], None], steps: int) -> None:
-        if self._failed:
-            self.dropped += steps
-            return
         try:
             write()
-        except OSError as error:
-            self._failed = True
-            self._drop(steps, f"the log cannot be written ({error.strerror})")
-        except Exception as error:  # noqa: BLE001  one block that cannot be written must not end the thread
-            self._drop(steps, f"they could not be written ({type(error).__name__}: {error})")
+        except BaseException as error:
+            self._file.forget()  # what is counted as dropped must not be written with the next block
+            self._drop(steps, _reason(error))
+            if not isinstance(error, Exception):
+                raise
 
     def _drop(self, steps: int, why: str) -> None:
-        if not self.dropped:
-            logger.warning("diagnose: steps are missing from the log, because %s.", why)
         self.dropped += steps
+        if not self._told:
+            self._told = True
+            logger.warning("diagnose: steps are missing from the log, because %s.", why)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"the log cannot be written ({error.strerror})"
+    if isinstance(error, Exception):
+        return f"they could not be written ({type(error).__name__}: {error})"
+    return "the thread that writes it was ended"

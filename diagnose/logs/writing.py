@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +22,30 @@ from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 from diagnose.logs import layout
 from diagnose.logs.records import framed
 
+MOST_WAITING_BYTES: Final = 1 << 24  # more than a flush of ours ever holds, little enough for whoever never flushes
+
 _file_numbers = itertools.count()
 
 
 class EventFile:
     """A new event file in `directory`, appended to until it is closed.
 
-    The file's name ends with `ending`. Opening raises `OSError` where the directory cannot be made or written.
+    What is written waits in memory until `flush`, which writes all of it or nothing: a disk that is full for a
+    while leaves a log that can be appended to again. The file's name ends with `ending`. Opening raises `OSError`
+    where the directory cannot be made or written.
     """
 
     def __init__(self, directory: Path, ending: str = "") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         name = f"events.out.{layout.FILE_MARK}.{time.time():.6f}.{_host()}.{os.getpid()}.{next(_file_numbers)}"
         self.path = directory / (name + ending)
-        self._file = self.path.open("xb")
+        # Python's own buffer would be written a second time by a forked child that ends.
+        self._file = self.path.open("xb", buffering=0)
+        self._waiting = bytearray()
+        self._whole_bytes = 0
         self._marked_vectors: set[str] = set()
         self._write(Event(wall_time=time.time(), file_version=layout.FILE_VERSION))
-        self._file.flush()
+        self.flush()
 
     def write_setup(self, setup_json: str, wall_time: float) -> None:
         """Write the set-up as a text summary."""
@@ -77,12 +86,42 @@ class EventFile:
         self._write(event)
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system, so that a killed process loses nothing."""
-        self._file.flush()
+        """Hand everything written so far to the operating system, so that a killed process loses nothing.
+
+        Raises `OSError` where that fails or the file was deleted. What waited is then lost, and of it nothing stays
+        in the file: half a record would hide whatever comes after it.
+        """
+        waiting = bytes(self._waiting)
+        self._waiting.clear()
+        if not waiting:
+            return
+        try:
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "it was deleted", str(self.path))
+            written = 0
+            while written < len(waiting):
+                written += self._file.write(waiting[written:])
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self._whole_bytes)
+                self._file.seek(self._whole_bytes)
+            self._marked_vectors.clear()
+            raise
+        self._whole_bytes += len(waiting)
+
+    def forget(self) -> None:
+        """Write nothing of what waits."""
+        self._waiting.clear()
+        self._marked_vectors.clear()
 
     def close(self) -> None:
         """Flush and close; safe to call twice."""
-        self._file.close()
+        if self._file.closed:
+            return
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +135,9 @@ class EventFile:
         self.close()
 
     def _write(self, event: Event) -> None:
-        self._file.write(framed(event.SerializeToString()))
+        self._waiting += framed(event.SerializeToString())
+        if len(self._waiting) >= MOST_WAITING_BYTES:
+            self.flush()
 
 
 def _host() -> str:

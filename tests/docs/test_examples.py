@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 from pathlib import Path
@@ -36,6 +37,9 @@ def training() -> dict[str, Any]:
         "loader": DataLoader(data, batch_size=16),
         "validation_loader": DataLoader(data, batch_size=64),
         "batch": data[:64],
+        "data": data[:64],
+        "plain": model,
+        "trained_with_sam": copy.deepcopy(model),
     }
 
 
