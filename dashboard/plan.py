@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 
 from diagnose.prescriptions.settings import settings_of
-from diagnose.run import Run
+from diagnose.run import Run, Series
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
 RECENT: Final = 200  # values of the loss that the pace is taken from
 BEYOND: Final = 1.02  # of the plan: a run that went further had another one
+LAST_SHARE: Final = 0.05  # of the plan: what is logged more rarely does not tell that its last stretch is done
 
 
 def planned_steps(run: Run) -> int | None:
@@ -33,15 +34,18 @@ def pace_s(run: Run) -> float | None:
 
 
 def progress(run: Run, planned: int | None) -> float | None:
-    """The share of the plan that is done: all of it once its last step was logged, as often as the loss is."""
+    """The share of the plan that is done: all of it where the next regular value would fall past the plan."""
     if planned is None:
         return None
-    return 1.0 if run.steps + _interval(run) >= planned else run.steps / planned
-
-
-def _interval(run: Run) -> int:
-    """Median steps between two values of the loss, 1 where it has too few."""
     loss = run.scalar(TRAIN_LOSS) or run.scalar(VALIDATION_LOSS)
+    interval = _interval(loss)
+    counts_from_one = loss is not None and 0 < loss.steps[0] <= interval
+    last = planned if counts_from_one else planned - 1
+    return 1.0 if run.steps + min(interval, LAST_SHARE * planned) > last else run.steps / planned
+
+
+def _interval(loss: Series | None) -> int:
+    """Median steps between two values of the loss, 1 where it has too few."""
     return max(1, int(np.median(np.diff(loss.steps[-RECENT:])))) if loss is not None and len(loss) > 2 else 1
 
 
