@@ -40,3 +40,15 @@ def test_a_run_is_done_with_its_last_value_however_it_counts(tmp_path, steps):
 def test_a_run_is_not_done_while_a_value_is_to_come(tmp_path, steps):
     row = _row(tmp_path, steps, steps=1000)
     assert (row["activity"], row["progress"] < 1) == ("live", True)
+
+
+def test_a_pause_of_two_days_is_no_part_of_the_pace(tmp_path):
+    before, after = range(-200_000, -199_100), range(-100, 0)
+    row = _row(tmp_path, range(1000), [*before, *after], steps=2000)
+    assert row["left"] == "17 min left"
+
+
+def test_what_a_validation_takes_is_part_of_the_pace(tmp_path):
+    times = [step + 20 * (step // 50) for step in range(1000)]
+    row = _row(tmp_path, range(1000), [time - times[-1] for time in times], steps=2000)
+    assert row["left_s"] == pytest.approx(1400, rel=0.1)
