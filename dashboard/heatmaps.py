@@ -19,6 +19,7 @@ from diagnose.run import Run
 from diagnose.signals import (
     LAYER_ACTIVATION_VARIANCE,
     LAYER_GRAD_NORM,
+    LAYER_NONFINITE,
     LAYER_UPDATE_RATIO,
     LAYER_ZERO_FRACTION,
 )
@@ -35,12 +36,14 @@ SIGNALS: Final = {
     "layer-update": LAYER_UPDATE_RATIO,
     "layer-zeros": LAYER_ZERO_FRACTION,
 }
+OF_ACTIVATIONS: Final = (LAYER_ACTIVATION_VARIANCE, LAYER_ZERO_FRACTION)
 MOST_COLUMNS: Final = 400
 MOST_ROWS: Final = 400
 ROW_PX, FRAME_PX, LOWEST_PX, HIGHEST_PX = 18, 64, 200, 3700
 LONGEST, LONGEST_NARROW = 44, 22  # characters of a row's label; the pointer tells the whole name
 
 Rows = NDArray[np.float64]
+Spots = NDArray[np.bool_]
 
 
 def figures(run: Run, view: View, *, dark: bool, revision: str) -> dict[str, Figure]:
@@ -52,8 +55,9 @@ def figures(run: Run, view: View, *, dark: bool, revision: str) -> dict[str, Fig
             continue
         rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)[:MOST_ROWS]
         part = places_within(series.steps, view.window) if view.window else slice(None)
-        steps, values = _columns(series.steps[part], series.values[part])
-        drawn[plot] = heatmap(rows, steps, values, view, dark=dark)
+        steps, values = series.steps[part], series.values[part]
+        columns = _columns(steps, values, broken(run, signal, steps, values))
+        drawn[plot] = heatmap(rows, *columns, view, dark=dark)
         drawn[plot]["layout"]["xaxis"] |= x_axis(run, view)
         drawn[plot]["layout"]["uirevision"] = revision
         drawn[plot]["layout"]["meta"] |= {"overSteps": True}
@@ -65,9 +69,31 @@ def names_of(run: Run, width: int) -> list[str]:
     return list(run.layer_names) if len(run.layer_names) == width else [f"layer {place}" for place in range(width)]
 
 
-def heatmap(rows: list[Row], steps: NDArray[np.int64], values: Rows, view: View, *, dark: bool) -> Figure:
-    """`values` of shape (steps, layers) as rows over steps; what was finite once and is no longer stands out."""
-    broken = ~np.isfinite(values) & np.isfinite(values).any(axis=0)
+def broken(run: Run, signal: str, steps: NDArray[np.int64], values: NDArray[np.float32]) -> Spots:
+    """Where `values`, of shape (steps, layers), were finite once and are no longer.
+
+    Of activations NaN also says that a layer did not run: there the counts of non-finite outputs decide.
+    """
+    ill: Spots = ~np.isfinite(values) & np.isfinite(values).any(axis=0)
+    if signal in OF_ACTIVATIONS:
+        ill &= np.isinf(values) | _counted(run, steps, values.shape[1])
+    return ill
+
+
+def _counted(run: Run, steps: NDArray[np.int64], width: int) -> Spots:
+    """Where NaN or infinite outputs were counted, of shape (steps, layers)."""
+    counts = run.per_layer(LAYER_NONFINITE)
+    if counts is None or counts.values.shape[1] != width:
+        return np.zeros((len(steps), width), bool)
+    at = np.searchsorted(counts.steps, steps).clip(max=len(counts) - 1)
+    found: Spots = (counts.steps[at] == steps)[:, None] & (counts.values[at] > 0)
+    return found
+
+
+def heatmap(
+    rows: list[Row], steps: NDArray[np.int64], values: Rows, broken: Spots, view: View, *, dark: bool
+) -> Figure:
+    """`values` of shape (steps, layers) as rows over steps; what is `broken` stands out."""
     cells = np.array([_highest(values[:, row.members]) for row in rows])
     ill = np.array([broken[:, row.members].any(axis=1) for row in rows])
     cells[ill] = np.nan
@@ -114,13 +140,16 @@ def _short(label: str, view: View) -> str:
     return f"{label[:kept]}…{label[kept + 1 - most :]}"
 
 
-def _columns(steps: NDArray[np.int64], values: NDArray[np.float32]) -> tuple[NDArray[np.int64], Rows]:
-    """At most so many columns, each the highest value of its share of the steps; NaN where one is broken."""
+def _columns(
+    steps: NDArray[np.int64], values: NDArray[np.float32], broken: Spots
+) -> tuple[NDArray[np.int64], Rows, Spots]:
+    """At most so many columns, each the highest value of its share of the steps, broken where one of them is."""
     share = -(-len(steps) // MOST_COLUMNS)
     if share <= 1:
-        return steps, values.astype(np.float64)
+        return steps, values.astype(np.float64), broken
     starts = np.arange(0, len(steps), share)
-    return steps[starts], np.maximum.reduceat(values, starts, axis=0).astype(np.float64)
+    highest = np.fmax.reduceat(values, starts, axis=0).astype(np.float64)
+    return steps[starts], highest, np.logical_or.reduceat(broken, starts, axis=0)
 
 
 def _highest(values: Rows) -> NDArray[np.float64]:

@@ -1,0 +1,84 @@
+"""What the run page's figures hold, as they are sent to the browser."""
+
+import base64
+import json
+import time
+
+import numpy as np
+import pytest
+
+from diagnose.dashboard import heatmaps
+from diagnose.dashboard.store import Store
+from diagnose.dashboard.view import View
+from diagnose.logs.writing import EventFile
+from diagnose.signals import (
+    LAYER_ACTIVATION_VARIANCE,
+    LAYER_GRAD_NORM,
+    LAYER_NONFINITE,
+    LAYER_UPDATE_RATIO,
+    TRAIN_LOSS,
+)
+
+NAMES = ("stem", "middle", "head")
+
+
+def _run(folder, layers=lambda step: {}, losses=None, names=NAMES):
+    """The diagnosis of a run whose values at each step these functions give."""
+    losses = 2.0 / (1 + np.arange(400)) if losses is None else losses
+    told = {"schema": 1, "config": {}, "optimizer": {"type": "SGD", "groups": [{"lr": 0.1}]}}
+    told["layers"] = [{"name": name, "type": "Linear", "parameters": 4} for name in names]
+    with EventFile(folder / "run") as log:
+        log.write_setup(json.dumps(told), time.time())
+        for step, loss in enumerate(losses):
+            log.write_step(step, time.time(), [(TRAIN_LOSS, float(loss))], layers(step))
+    return Store(folder).entry("run").diagnosis
+
+
+def _array(packed):
+    """A packed array as the browser unpacks it."""
+    flat = np.frombuffer(base64.b64decode(packed["bdata"]))
+    return flat.reshape([int(size) for size in packed["shape"].split(",")]) if "shape" in packed else flat
+
+
+def _map(diagnosis, plot):
+    return heatmaps.figures(diagnosis.run, View(), dark=False, revision="")[plot]["data"]
+
+
+def _ill_cells(data):
+    """The cells that are marked as no number, as (row, column)."""
+    return np.argwhere(_array(data[1]["z"]) == 1).tolist() if len(data) > 1 else []
+
+
+@pytest.mark.parametrize("every", [10, 1])
+def test_a_layer_that_does_not_run_at_every_step_leaves_a_gap_and_is_not_called_broken(tmp_path, every):
+    def layers(step):
+        if step % every:
+            return {}
+        variance = np.array([1, 2, 3 if step % (2 * every) else np.nan], np.float32)
+        return {LAYER_ACTIVATION_VARIANCE: variance, LAYER_NONFINITE: variance * 0}
+
+    data = _map(_run(tmp_path, layers, np.ones(900)), "layer-variance")
+    assert len(data) == 1
+    cells = _array(data[0]["customdata"])
+    assert np.nanmax(cells[2]) == 3
+    assert np.isnan(cells[2]).any() == (every == 10)  # a column of several steps shows those that it did run at
+
+
+def test_activations_that_break_are_marked_where_they_were_counted(tmp_path):
+    def layers(step):
+        if step % 100:
+            return {}
+        variance = np.array([1, 2, np.nan if step >= 300 else 3], np.float32)
+        return {LAYER_ACTIVATION_VARIANCE: variance, LAYER_NONFINITE: np.isnan(variance).astype(np.float32)}
+
+    assert _ill_cells(_map(_run(tmp_path, layers), "layer-variance")) == [[2, 3]]
+
+
+@pytest.mark.parametrize("signal", [LAYER_GRAD_NORM, LAYER_UPDATE_RATIO])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gradients_and_updates_that_break_are_marked_without_a_count(tmp_path, signal, value):
+    def layers(step):
+        return {} if step % 100 else {signal: np.array([1, value if step == 200 else 2, 3], np.float32)}
+
+    plot = next(plot for plot, name in heatmaps.SIGNALS.items() if name == signal)
+    assert _ill_cells(_map(_run(tmp_path, layers), plot)) == [[1, 2]]
