@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from html import escape
 from typing import Any, Final
 
@@ -10,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnose.dashboard.curves import Figure, themed_layout, x_axis
+from diagnose.dashboard.failures import drawn_or_told
 from diagnose.dashboard.layer_tree import Row, rows_of
 from diagnose.dashboard.lines import on, packed
 from diagnose.dashboard.reduction import places_within
 from diagnose.dashboard.view import NARROW, View
 from diagnose.reports.figures import PALETTE, colours_of
-from diagnose.run import Run
+from diagnose.run import LayerSeries, Run
 from diagnose.signals import (
     LAYER_ACTIVATION_VARIANCE,
     LAYER_GRAD_NORM,
@@ -53,14 +55,18 @@ def figures(run: Run, view: View, *, dark: bool, revision: str) -> dict[str, Fig
         series = run.per_layer(signal)
         if series is None:
             continue
-        rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)[:MOST_ROWS]
-        part = places_within(series.steps, view.window) if view.window else slice(None)
-        steps, values = series.steps[part], series.values[part]
-        columns = _columns(steps, values, broken(run, signal, steps, values))
-        drawn[plot] = heatmap(rows, *columns, view, dark=dark)
-        drawn[plot]["layout"]["xaxis"] |= x_axis(run, view)
+        drawn[plot] = drawn_or_told(partial(_over_steps, run, signal, series, view, dark=dark))
         drawn[plot]["layout"]["uirevision"] = revision
-        drawn[plot]["layout"]["meta"] |= {"overSteps": True}
+    return drawn
+
+
+def _over_steps(run: Run, signal: str, series: LayerSeries, view: View, *, dark: bool) -> Figure:
+    rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)[:MOST_ROWS]
+    part = places_within(series.steps, view.window) if view.window else slice(None)
+    steps, values = series.steps[part], series.values[part]
+    drawn = heatmap(rows, *_columns(steps, values, broken(run, signal, steps, values)), view, dark=dark)
+    drawn["layout"]["xaxis"] |= x_axis(run, view)
+    drawn["layout"]["meta"] |= {"overSteps": True}
     return drawn
 
 

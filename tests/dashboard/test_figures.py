@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from diagnose.dashboard import heatmaps
+from diagnose.dashboard import curves, heatmaps, run_plots
 from diagnose.dashboard.store import Store
 from diagnose.dashboard.view import View
 from diagnose.logs.writing import EventFile
@@ -82,3 +82,24 @@ def test_gradients_and_updates_that_break_are_marked_without_a_count(tmp_path, s
 
     plot = next(plot for plot, name in heatmaps.SIGNALS.items() if name == signal)
     assert _ill_cells(_map(_run(tmp_path, layers), plot)) == [[1, 2]]
+
+
+def test_a_loss_over_three_hundred_decades_is_drawn_with_a_few_ticks(tmp_path):
+    (tmp_path / "run").mkdir()
+    rows = [f"{step},{loss}" for step, loss in enumerate(10.0 ** np.linspace(-10, 301, 400))]
+    (tmp_path / "run" / "metrics.csv").write_text("\n".join(["step,loss", *rows]))
+    diagnosis = Store(tmp_path).entry("run").diagnosis
+    axis = curves.figures(diagnosis, View(), dark=False, revision="")["loss"]["layout"]["yaxis"]
+    assert (axis["type"], axis["dtick"]) == ("log", 39)
+
+
+def test_a_plot_that_cannot_be_drawn_says_so_in_its_place_and_hides_no_other(tmp_path, monkeypatch):
+    def failing(*_, **__):
+        raise ZeroDivisionError("no <width>")
+
+    gradients = {LAYER_GRAD_NORM: np.ones(3, np.float32)}
+    diagnosis = _run(tmp_path, lambda step: gradients)
+    monkeypatch.setattr(curves, "traces", failing)
+    drawn = run_plots._figures(Store(tmp_path).entry("run"), diagnosis, View(), dark=False)
+    assert drawn["loss"]["layout"]["annotations"][0]["text"].endswith("ZeroDivisionError: no &lt;width&gt;")
+    assert drawn["layer-grad-norm"]["data"]
