@@ -84,6 +84,29 @@ def test_gradients_and_updates_that_break_are_marked_without_a_count(tmp_path, s
     assert _ill_cells(_map(_run(tmp_path, layers), plot)) == [[1, 2]]
 
 
+def test_values_that_stand_alone_between_nans_are_drawn_as_points(tmp_path):
+    losses = np.where(np.arange(400) % 2, np.nan, 2.0)
+    line, points, *_ = curves.figures(_run(tmp_path, losses=losses), View(), dark=False, revision="")["loss"]["data"]
+    assert np.isnan(_array(line["y"])[1::2]).all()
+    assert (points["mode"], len(_array(points["x"]))) == ("markers", 200)
+
+
+@pytest.mark.parametrize("how", ["auto", "51"])
+def test_the_bold_line_does_not_lead_across_a_long_stretch_without_numbers(tmp_path, how):
+    losses = 2 + np.random.default_rng(0).normal(size=4000)
+    losses[1000], losses[2000:2150] = np.nan, np.nan
+    drawn = curves.figures(_run(tmp_path, losses=losses), View(smooth=how), dark=False, revision="")["loss"]["data"]
+    bold = next(trace for trace in drawn if trace["line"]["width"] == 2)
+    gap = np.isnan(_array(bold["y"]))
+    assert 2000 <= _array(bold["x"])[gap][0] <= 2150
+    assert gap.sum() == 1
+
+
+def test_a_whole_curve_has_no_points(tmp_path):
+    drawn = curves.figures(_run(tmp_path), View(), dark=False, revision="")["loss"]["data"]
+    assert {trace["mode"] for trace in drawn} == {"lines"}
+
+
 def test_a_loss_over_three_hundred_decades_is_drawn_with_a_few_ticks(tmp_path):
     (tmp_path / "run").mkdir()
     rows = [f"{step},{loss}" for step, loss in enumerate(10.0 ** np.linspace(-10, 301, 400))]
