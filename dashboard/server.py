@@ -95,7 +95,13 @@ def _serving(app: Dash, listener: socket.socket, mount: Mount, channels: dict[in
     # Proxies differ in whether they pass their prefix on; waitress takes it off where it stands.
     prefix = mount.prefix.rstrip("/")
     server = create_server(
-        app.server, channels, sockets=[listener], threads=THREADS, ident="diagnose", url_prefix=prefix
+        app.server,
+        channels,
+        sockets=[listener],
+        threads=THREADS,
+        ident="diagnose",
+        url_prefix=prefix,
+        max_request_body_size=BODY_BYTES,  # it takes in the whole body before anything asks who sends it
     )
     return cast("BaseWSGIServer", server)  # one, as there is one listener
 
