@@ -70,7 +70,7 @@ def connect(app: Dash, store: Store) -> None:
         entry = store.entry(name)
         if entry is None or entry.diagnosis is None or dark is None or told is None:
             raise PreventUpdate
-        state = f"{id(entry.diagnosis)} {dark} {sorted(told.items())}"
+        state = f"{entry.version} {dark} {sorted(told.items())}"
         if drawn.get("state") == state:
             raise PreventUpdate
         view = view_of(told)
