@@ -61,7 +61,7 @@ def figures(run: Run, view: View, *, dark: bool, revision: str) -> dict[str, Fig
 
 
 def _over_steps(run: Run, signal: str, series: LayerSeries, view: View, *, dark: bool) -> Figure:
-    rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)[:MOST_ROWS]
+    rows = rows_of(names_of(run, series.values.shape[1]), view.depth, view.opened)
     part = places_within(series.steps, view.window) if view.window else slice(None)
     steps, values = series.steps[part], series.values[part]
     drawn = heatmap(rows, *_columns(steps, values, broken(run, signal, steps, values)), view, dark=dark)
@@ -99,17 +99,20 @@ def _counted(run: Run, steps: NDArray[np.int64], width: int) -> Spots:
 def heatmap(
     rows: list[Row], steps: NDArray[np.int64], values: Rows, broken: Spots, view: View, *, dark: bool
 ) -> Figure:
-    """`values` of shape (steps, layers) as rows over steps; what is `broken` stands out."""
+    """`values` of shape (steps, layers) as rows over steps; what is `broken` stands out.
+
+    Where an axis cannot show its rows' whole labels they are in `meta`, once, for the browser to give to the pointer.
+    """
+    every, rows = len(rows), rows[:MOST_ROWS]
     cells = np.array([_highest(values[:, row.members]) for row in rows])
     ill = np.array([broken[:, row.members].any(axis=1) for row in rows])
     cells[ill] = np.nan
     short = [_short(row.label, view) for row in rows]
-    labels = [escape(row.label) for row in rows]
     places = np.arange(len(rows))
     coloured = colours_of(cells)
     shared = {"type": "heatmap", "x": packed(steps), "y": packed(places)}
     cut = short != [row.label for row in rows]  # the axis tells the pointer a whole name by itself
-    told = {"hoverongaps": False, **({"text": [[label] * len(steps) for label in labels]} if cut else {})}
+    told = {"hoverongaps": False}
     at = f"%{{{'text' if cut else 'y'}}}<br>step %{{x}}<br>"
     numbers = {**coloured, "z": packed(coloured["z"]), "customdata": packed(cells)}
     data = [{**shared, **told, **numbers, "hovertemplate": f"{at}%{{customdata:.3g}}<extra></extra>"}]
@@ -118,7 +121,16 @@ def heatmap(
         solid = {"colorscale": [[0, colour], [1, colour]], "showscale": False, "zmin": 0, "zmax": 1}
         spots = {"z": packed(np.where(ill, 1.0, np.nan)), "hovertemplate": f"{at}not a number<extra></extra>"}
         data.append({**shared, **told, **solid, **spots})
-    return {"data": data, "layout": _layout(rows, short, dark=dark)}
+    layout = _layout(rows, short, dark=dark)
+    layout["meta"] |= {"labels": [escape(row.label) for row in rows], "columns": len(steps)} if cut else {}
+    return {"data": data, "layout": layout | (_told_rest(layout, every) if every > len(rows) else {})}
+
+
+def _told_rest(layout: Figure, every: int) -> Figure:
+    """A line above the map that says how many of its rows are missing."""
+    told = f"The first {MOST_ROWS} of {every:,} rows: group the layers to see all."
+    place = {"x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"}
+    return {"annotations": [{"text": told, "showarrow": False, **place}], "margin": {**layout["margin"], "t": 24}}
 
 
 def _layout(rows: list[Row], labels: list[str], *, dark: bool) -> dict[str, Any]:

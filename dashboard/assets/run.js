@@ -66,6 +66,13 @@
     return { [source]: Array.isArray(value) ? value.join(",") : value || "" };
   };
 
+  // A map's labels come once; Plotly wants one for each cell.
+  const label = ({ data, layout: { meta } }) => {
+    if (!meta?.labels) return;
+    const text = meta.labels.map((one) => Array(meta.columns).fill(one));
+    for (const trace of data) trace.text = text;
+  };
+
   let current = {};
   const toggle = (group) => {
     const open = new Set((current.open || "").split(",").filter(Boolean));
@@ -106,6 +113,7 @@
         return context.outputs_list.map(({ id }) => {
           const figure = sent.figures[id.replace("plot-", "")];
           if (!figure) return no_update;
+          label(figure);
           const place = document.getElementById(id)?.closest(".graph");
           if (place && figure.layout.meta?.height) place.style.height = `${figure.layout.meta.height}px`;
           return figure;

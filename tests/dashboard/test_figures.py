@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from diagnose.dashboard import curves, heatmaps, run_plots
+from diagnose.dashboard import blackbox, curves, heatmaps, run_plots
 from diagnose.dashboard.store import Store
 from diagnose.dashboard.view import View
 from diagnose.logs.writing import EventFile
@@ -89,6 +89,29 @@ def test_values_that_stand_alone_between_nans_are_drawn_as_points(tmp_path):
     line, points, *_ = curves.figures(_run(tmp_path, losses=losses), View(), dark=False, revision="")["loss"]["data"]
     assert np.isnan(_array(line["y"])[1::2]).all()
     assert (points["mode"], len(_array(points["x"]))) == ("markers", 200)
+
+
+def test_long_names_are_sent_once_and_not_for_every_cell(tmp_path):
+    names = tuple(f"{'encoder.' * 3000}{number}" for number in range(20))
+    gradients = {LAYER_GRAD_NORM: np.ones(20, np.float32)}
+    diagnosis = _run(tmp_path, lambda step: gradients, names=names)
+    drawn = heatmaps.figures(diagnosis.run, View(depth=24), dark=False, revision="")["layer-grad-norm"]
+    assert len(json.dumps(drawn)) < 500_000
+    assert {len(label) for label in drawn["layout"]["meta"]["labels"]} == {300}  # without the middle
+
+
+def test_rows_that_a_map_has_no_room_for_are_told(tmp_path):
+    names = tuple(f"layer{number}" for number in range(1000))
+    gradients = {LAYER_GRAD_NORM: np.ones(1000, np.float32)}
+    losses = np.where(np.arange(60) < 50, 2.0, np.nan)
+    diagnosis = _run(tmp_path, lambda step: gradients, losses, names)
+    view = View(depth=9)
+    drawn = heatmaps.figures(diagnosis.run, view, dark=False, revision="")
+    drawn |= blackbox.figures(diagnosis, view, dark=False)
+    for plot in ("layer-grad-norm", "box-layers"):
+        layout = drawn[plot]["layout"]
+        assert len(layout["yaxis"]["ticktext"]) == 400
+        assert layout["annotations"][0]["text"] == "The first 400 of 1,000 rows: group the layers to see all."
 
 
 @pytest.mark.parametrize("how", ["auto", "51"])
