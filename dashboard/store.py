@@ -110,7 +110,7 @@ class Store:
 
         While another thread examines it, what was known before: one large run must not hold up all threads.
         """
-        place = self._current_places().get(name)
+        place = self._current_places().get(name) if isinstance(name, str) else None  # it comes from a browser
         if place is None:
             return None
         known = self._used.known(place.name)
