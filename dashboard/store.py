@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -83,10 +84,12 @@ class Store:
         self._places: Mapping[str, Place] = {}
         self._recalled = False
         self._ledger: Ledger[Entry] = Ledger()
+        self._asked = count(1)
 
     def changes(self, revision: str = "", budget_s: float = LOOK_BUDGET_S) -> Changes[Entry]:
         """The runs that came or changed since `revision` and the names of those that are gone, after a look at all."""
-        self._ledger.take(self.entries(budget_s))
+        asked = next(self._asked)
+        self._ledger.take(self.entries(budget_s), asked)
         return self._ledger.since(revision)
 
     @property
