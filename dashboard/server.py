@@ -23,6 +23,7 @@ from diagnose.dashboard.headers import NOBODY, send_headers
 from diagnose.dashboard.mount import DIRECT, Mount, mounted
 from diagnose.dashboard.store import Store
 from diagnose.errors import DiagnoseError
+from diagnose.logs.printable import printable
 
 THREADS: Final = 8  # a look at all runs holds one for up to a second; the others serve the pages meanwhile
 BODY_BYTES: Final = 1 << 20  # the pages send a few kilobytes
@@ -124,7 +125,7 @@ def serve(root: str | Path, host: str = "127.0.0.1", port: int = 8050, *, prefix
     app = make_app(root, token, host=host, mount=mount)
     with _listening(host, port) as listener:
         address = _address(host, listener.getsockname()[1], token, mount)
-        sys.stdout.write(f"diagnose watches {Path(root).resolve()}\n  {address}\nStop with Ctrl-C.\n")
+        sys.stdout.write(f"diagnose watches {printable(str(Path(root).resolve()))}\n  {address}\nStop with Ctrl-C.\n")
         sys.stdout.flush()
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short wait for a thread is no news
         _serving(app, listener, mount, {}).run()  # Ctrl-C ends it; it waits for the requests under way

@@ -3,6 +3,8 @@
 import pytest
 
 from diagnose.dashboard.store import Store
+from diagnose.errors import NoRunError
+from diagnose.logs.loading import FollowedRun
 
 
 @pytest.mark.parametrize("told", ["secret = hunter2", '[names]\ngrad_norm = "loss/validation"\n'])
@@ -14,3 +16,13 @@ def test_a_file_of_names_that_links_outside_is_not_read(tmp_path, write_run, tol
     run = Store(root).entry("run").diagnosis.run
     assert "loss/validation" not in run.scalars
     assert not [note for note in run.notes if "diagnose.toml" in note]
+
+
+def test_a_file_that_was_swapped_for_a_link_after_the_listing_is_not_followed(tmp_path, write_run):
+    file = write_run(tmp_path / "root", "run", steps=20)
+    outside = write_run(tmp_path, "outside", steps=20)
+    followed = FollowedRun(tmp_path / "root" / "run", root=tmp_path / "root")
+    file.unlink()
+    file.symlink_to(outside)
+    with pytest.raises(NoRunError):
+        followed.refresh()
