@@ -50,8 +50,9 @@ def _broken(smooth: Smooth, series: Series) -> Smooth:
     first, after = turns[::2], turns[1::2]
     holes = series.steps[first[after - first > smooth.width]]
     at = np.searchsorted(smooth.line.steps, holes)
-    columns = (smooth.line.steps, holes), (smooth.line.values, np.nan), (smooth.line.wall_times, np.nan)
-    return Smooth(Series(*(np.insert(column, at, inserted) for column, inserted in columns)), smooth.width)
+    steps = np.insert(smooth.line.steps, at, holes)
+    values, wall_times = (np.insert(part, at, np.nan) for part in (smooth.line.values, smooth.line.wall_times))
+    return Smooth(Series(steps, values, wall_times), smooth.width)
 
 
 def _is_noisy(series: Series) -> bool:
