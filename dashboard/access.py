@@ -46,7 +46,7 @@ def guard(server: Flask, host: str, token: str | None, mount: Mount) -> None:
         if not _is_ours(_hostname(asked), host, token, mount):
             return _refusal("This address is not one this dashboard answers to. Open it at the address it printed.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc not in {asked, mount.site or asked}:
+        if origin is not None and _site(origin) not in {asked, mount.site or asked}:
             return _refusal("Requests from other sites are refused.")
         return None if token is None else _check_token(token, mount)
 
@@ -90,6 +90,13 @@ def _refusal(reason: str) -> Response:
 def _hostname(host_header: str) -> str:
     try:
         return (urlsplit(f"//{host_header}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _site(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ Activity = Literal["live", "stalled", "silent", "finished"]
 LIVE_S: Final = 60.0  # the monitor flushes every few seconds: a minute of silence is no accident
 FINISHED_S: Final = 900.0  # what has been silent for a quarter of an hour is not waited for
 RHYTHM: Final = 3.0  # times the run's own pause between writes: one that logs once an epoch is slow, not silent
+AHEAD_S: Final = 3600.0  # that another machine's clock may be in advance of this one's
 RECENT: Final = 20  # writes that its rhythm is taken from
 
 
@@ -31,6 +33,8 @@ def activity(
     if ended:
         return "finished"
     age = now_s - last_write_s
+    if age < -AHEAD_S:
+        age = inf  # a clock that is so wrong does not tell when it was
     if age <= max(LIVE_S, RHYTHM * pause_s):
         return "live"
     return "stalled" if marks_its_end or age <= max(FINISHED_S, 2 * RHYTHM * pause_s) else "silent"

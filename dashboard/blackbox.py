@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from diagnose.dashboard.curves import Figure, themed_layout
-from diagnose.dashboard.heatmaps import heatmap, names_of
+from diagnose.dashboard.heatmaps import broken, heatmap, names_of
 from diagnose.dashboard.layer_tree import rows_of
 from diagnose.dashboard.lines import Trace, line, on
 from diagnose.dashboard.view import View
@@ -52,7 +52,9 @@ def figures(diagnosis: Diagnosis, view: View, *, dark: bool) -> dict[str, Figure
         near = (layers.steps >= broke.step - BEFORE) & (layers.steps <= broke.step + AFTER)
         if near.any():
             rows = rows_of(names_of(diagnosis.run, layers.values.shape[1]), view.depth, view.opened)
-            figure = heatmap(rows, layers.steps[near], layers.values[near].astype(np.float64), view, dark=dark)
+            steps, values = layers.steps[near], layers.values[near]
+            ill = broken(diagnosis.run, LAYER_GRAD_NORM, steps, values)
+            figure = heatmap(rows, steps, values.astype(np.float64), ill, view, dark=dark)
             drawn["box-layers"] = _with_break(figure, broke, dark=dark)
     return drawn
 

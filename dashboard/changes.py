@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from secrets import token_hex
 from threading import Lock
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+MOST_GONE: Final = 10_000
 
 
 class Named(Protocol):
@@ -49,10 +51,15 @@ class Ledger(Generic[One]):
         self._number = 0
         self._last: dict[str, _Last[One]] = {}
         self._gone: dict[str, int] = {}
+        self._told_since = 0  # what went before is no longer known
+        self._asked = 0
 
-    def take(self, current: Iterable[One]) -> None:
-        """All there are now."""
+    def take(self, current: Iterable[One], asked: int) -> None:
+        """All there are now; what was `asked` for before what is known, but came late, tells nothing."""
         with self._lock:
+            if asked < self._asked:
+                return
+            self._asked = asked
             self._number += 1
             before, self._last = self._last, {}
             for one in current:
@@ -60,12 +67,19 @@ class Ledger(Generic[One]):
                 self._last[one.name] = known if known is not None and known.one is one else _Last(one, self._number)
                 self._gone.pop(one.name, None)
             self._gone |= dict.fromkeys(before, self._number)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Of too many that are gone, the older half; a page that knows no more than these is told everything."""
+        if len(self._gone) > MOST_GONE:
+            older = sorted(self._gone, key=lambda name: self._gone[name])[: len(self._gone) // 2]
+            self._told_since = max(self._gone.pop(name) for name in older)
 
     def since(self, revision: str = "") -> Changes[One]:
         """What has changed since `revision`, which an earlier answer gave; all where it is unknown."""
         with self._lock:
             series, _, told = revision.partition(":")
-            known = series == self._series and told.isdecimal()
+            known = series == self._series and told.isdecimal() and int(told) >= self._told_since
             number = int(told) if known else -1
             return Changes(
                 f"{self._series}:{self._number}",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import plotly.graph_objects as go
 
+from diagnose.dashboard.failures import drawn_or_told
 from diagnose.dashboard.lines import Trace, line, on, traces
 from diagnose.dashboard.view import View, Window
 from diagnose.diagnosis import Diagnosis
@@ -52,7 +54,7 @@ def figures(diagnosis: Diagnosis, view: View, *, dark: bool, revision: str) -> d
     for plot, names in _signals(diagnosis.run, view).items():
         logged = {name: series for name in names if (series := diagnosis.run.scalar(name)) is not None}
         if logged:
-            drawn[plot] = _figure(diagnosis, plot, logged, view, dark=dark)
+            drawn[plot] = drawn_or_told(partial(_figure, diagnosis, plot, logged, view, dark=dark))
             drawn[plot]["layout"]["uirevision"] = revision
     return drawn
 
@@ -171,7 +173,7 @@ def _y_axis(plot: str, logged: Mapping[str, Series], view: View) -> dict[str, An
 
 def _decades_apart(ends: Values) -> int:
     """Powers of ten from one tick to the next, so that a loss which blows up does not write them over one another."""
-    return int(-(-np.log10(ends.max() / ends.min()) // MOST_TICKS)) or 1
+    return int(-(-(np.log10(ends.max()) - np.log10(ends.min())) // MOST_TICKS)) or 1
 
 
 def _heights(every: Sequence[Series], shown: Window, *, logarithmic: bool) -> dict[str, Any]:

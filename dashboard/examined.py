@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 from typing import Final
 
@@ -16,7 +17,8 @@ from diagnose.logs.loading import FollowedRun
 from diagnose.run import Run
 
 MOST_RUNS: Final = 64
-MOST_BYTES: Final = 300_000_000  # of their curves; the last one is kept whatever it takes
+MOST_BYTES: Final = 300_000_000  # that they take; the last one is kept whatever it takes
+LAYER_BYTES: Final = 1_000  # of one layer's description and what is derived from it, measured; without its name
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Examined:
     beside: tuple[FileIdentity, ...] = ()
     diagnosis: Diagnosis | None = None
     problem: str = ""
+    version: str = ""  # another one after each examination, also of a server that was started anew
+    size: int = 0  # bytes in memory
 
     @property
     def complete(self) -> bool:
@@ -43,6 +47,11 @@ class LastUsed:
         self._lock = Lock()
         self._kept: OrderedDict[str, Examined] = OrderedDict()
 
+    def known(self, name: str) -> Examined | None:
+        """The run as it was last examined, where it is kept; another thread may be examining it anew."""
+        with self._lock:
+            return self._kept.get(name)
+
     def examined(self, place: Place) -> Examined:
         """The run as its files now stand."""
         with self._lock:
@@ -51,7 +60,8 @@ class LastUsed:
             known = Examined(FollowedRun(place.path, root=self._root), beside=place.beside)
         if known.files != place.files or place.problem:
             known.diagnosis, known.problem = _diagnosis_or_problem(place, known.followed)
-            known.files = place.files
+            known.files, known.version = place.files, token_hex(8)
+            known.size = _bytes_of(known.diagnosis.run) + _bytes_of_setup(known.diagnosis.run) if known.diagnosis else 0
         self._use(place.name, known)
         return known
 
@@ -63,7 +73,7 @@ class LastUsed:
                 self._kept.popitem(last=False)
 
     def _bytes(self) -> int:
-        return sum(_bytes_of(each.diagnosis.run) for each in self._kept.values() if each.diagnosis)
+        return sum(each.size for each in self._kept.values())
 
 
 def _bytes_of(run: Run) -> int:
@@ -72,6 +82,11 @@ def _bytes_of(run: Run) -> int:
     layers = (part for one in run.layer_signals.values() for part in (one.steps, one.values))
     sizes = {part.__array_interface__["data"][0]: part.nbytes for part in (*scalars, *layers)}
     return sum(sizes.values())
+
+
+def _bytes_of_setup(run: Run) -> int:
+    """What its layers take: of a model of thousands, more than the curves."""
+    return sum(LAYER_BYTES + len(name) for name in run.layer_names)
 
 
 def _diagnosis_or_problem(place: Place, followed: FollowedRun) -> tuple[Diagnosis | None, str]:

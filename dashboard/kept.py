@@ -7,6 +7,7 @@ by the version that examined them. Where the cache cannot be used, or is damaged
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 import zlib
@@ -22,7 +23,7 @@ from diagnose.dashboard.summary import Summary
 from diagnose.logs.cache import cache_folder
 
 NAME: Final = "dashboard.sqlite"
-FORMAT: Final = 1  # to be raised where a summary holds other things, or runs are examined otherwise
+FORMAT: Final = 2  # to be raised where a summary holds other things, or runs are examined otherwise
 PATIENCE_S: Final = 2.0  # that another server may be writing
 UNUSED_S: Final = 90 * 86_400  # of roots that nobody has looked at for so long, nothing is kept
 
@@ -51,20 +52,25 @@ def recalled(root: Path) -> dict[str, Kept]:
     rows: list[tuple[str, str, bytes]] = []
     with _whatever_happens(), _table() as table:
         with table:
-            table.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(root), time.time()))
+            table.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (_key(root), time.time()))
             unused = "SELECT root FROM roots WHERE used_s < ?"
             table.execute(f"DELETE FROM rows WHERE root IN ({unused})", (time.time() - UNUSED_S,))  # noqa: S608  a constant
             table.execute("DELETE FROM roots WHERE used_s < ?", (time.time() - UNUSED_S,))
-        rows = table.execute("SELECT name, state, summary FROM rows WHERE root = ?", (str(root),)).fetchall()
+        rows = table.execute("SELECT name, state, summary FROM rows WHERE root = ?", (_key(root),)).fetchall()
     return {name: Kept(name, state, found) for name, state, kept in rows if (found := _unpacked(kept)) is not None}
 
 
 def keep(root: Path, found: Iterable[Kept], gone: Iterable[str] = ()) -> None:
     """Keep these summaries for the next start in the stead of earlier ones, and forget the runs that are `gone`."""
-    told = [(str(root), one.name, one.state, _packed(one.summary)) for one in found]
+    told = [(_key(root), one.name, one.state, _packed(one.summary)) for one in found]
     with _whatever_happens(), _table() as table, table:
         table.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", told)
-        table.executemany("DELETE FROM rows WHERE root = ? AND name = ?", [(str(root), name) for name in gone])
+        table.executemany("DELETE FROM rows WHERE root = ? AND name = ?", [(_key(root), name) for name in gone])
+
+
+def _key(root: Path) -> str:
+    # Paths are bytes; those that are no UTF-8 could not be stored as they are.
+    return os.fsencode(root).decode("utf-8", "backslashreplace")
 
 
 class _NoCache(Exception):  # noqa: N818  no error: a user may have switched it off

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 READABLE: Final = 24  # rows: as many as stand under one another without a small print
+DEEPEST: Final = 24  # parts of a path: no model that a person wrote goes deeper
 INDENT: Final = "\u2003"
 
 
@@ -33,14 +34,13 @@ def rows_of(names: Sequence[str], depth: int | None, opened: frozenset[str] = fr
 
 
 def depths_of(names: Sequence[str]) -> int:
-    """The parts of the longest path: from this depth on, every layer has its own row."""
-    return max((len(name.split(".")) for name in names), default=1)
+    """The parts of the longest path, as far as paths are followed: from this depth on, every layer has its own row."""
+    return min(max((name.count(".") + 1 for name in names), default=1), DEEPEST)
 
 
 def usual_depth(names: Sequence[str]) -> int:
     """The deepest level with a readable number of rows, 1 where even that has more."""
-    deepest = depths_of(names)
-    return next((d for d in range(deepest, 1, -1) if len({_path(n, d) for n in names}) <= READABLE), 1)
+    return next((d for d in range(depths_of(names), 1, -1) if len({_path(n, d) for n in names}) <= READABLE), 1)
 
 
 def _grouped(
@@ -50,8 +50,8 @@ def _grouped(
     for place in places:
         groups.setdefault(_path(names[place], depth), []).append(place)
     for path, members in groups.items():
-        if len(members) == 1:
-            yield Row(INDENT * level + names[members[0]], tuple(members))
+        if len({names[place] for place in members}) == 1:  # one layer, or several that no path tells apart
+            yield from (Row(INDENT * level + names[place], (place,)) for place in members)
             continue
         unfolded = path in opened
         mark = "▾" if unfolded else "▸"
@@ -61,4 +61,4 @@ def _grouped(
 
 
 def _path(name: str, depth: int) -> str:
-    return ".".join(name.split(".")[:depth])
+    return name if depth >= DEEPEST else ".".join(name.split(".", depth)[:depth])

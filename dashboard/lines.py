@@ -14,11 +14,13 @@ from diagnose.dashboard.reduction import reduced, within
 from diagnose.dashboard.smoothing import smoothed
 from diagnose.dashboard.view import View
 from diagnose.reports.figures import ON_DARK, PALETTE, SEVERAL
-from diagnose.run import Series
+from diagnose.run import Series, Values
 
 POINTS_A_PIXEL: Final = 2  # the lowest and the highest value
 MOST_CROSSES: Final = 60
 FAINT: Final = 0.35
+
+LONE: Final = {"mode": "markers", "showlegend": False, "hoverinfo": "skip", "hovertemplate": None}
 
 Trace = dict[str, Any]
 
@@ -37,12 +39,21 @@ def traces(name: str, series: Series, colour: str, view: View, *, dark: bool) ->
         raw |= {"opacity": FAINT, "showlegend": False, "hoverinfo": "skip", "hovertemplate": None}
         raw["line"] = {"color": colour, "width": 1}
     yield raw
+    if not few and (lone := alone(drawn.values)).any():
+        yield {**raw, "x": packed(drawn.steps[lone]), "y": packed(drawn.values[lone]), **LONE}
     if smooth is not None:
         over = reduced(smooth.line, POINTS_A_PIXEL * view.width)
         yield line(label, over.steps, over.values, colour)
     broken = part.steps[~np.isfinite(part.values)]
     if len(broken):
         yield _crosses(broken, part, label, dark=dark)
+
+
+def alone(values: Values) -> NDArray[np.bool_]:
+    """Which values have none beside them that a line could be drawn from or to."""
+    sound = np.pad(np.isfinite(values), 1)
+    found: NDArray[np.bool_] = sound[1:-1] & ~sound[:-2] & ~sound[2:]
+    return found
 
 
 def line(label: str, steps: NDArray[Any], values: NDArray[Any], colour: str, **style: Any) -> Trace:

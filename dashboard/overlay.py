@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Final, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
 from diagnose import facts
+from diagnose.dashboard.lines import alone
+from diagnose.dashboard.reduction import reduced
 from diagnose.dashboard.store import Entry
 from diagnose.logs.layout import OWN_TAGS
-from diagnose.reports.figures import spans_decades, themed, thinned
+from diagnose.reports.figures import MOST_POINTS, SEVERAL, spans_decades, themed
 from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
@@ -50,15 +53,15 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
         series = entry.diagnosis.run.scalar(signal) if entry.diagnosis else None
         if entry.diagnosis is None or series is None or not len(series.finite):
             continue
-        kept = thinned(series.finite)
+        kept = reduced(series, MOST_POINTS)
         along = _along(entry.diagnosis.run, kept, axis)
         if along is None:
             continue
-        heights.append(kept.values)
+        heights.append(kept.finite.values)
         colours.append(COLOURS[place])
         drawn.add_trace(
             go.Scatter(
-                x=along, y=kept.values, name=entry.name, mode="lines",
+                x=along, y=kept.values, name=escape(entry.name), mode=_mode(kept), marker={"size": 5},
                 line={"dash": DASHES[place], "width": 1.6},
                 hovertemplate="%{y:.4g}",
             )
@@ -71,8 +74,13 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
     )  # fmt: skip
     themed(drawn, dark)
     for trace, colour in zip(drawn.data, colours, strict=True):
-        trace.line.color = ON_DARK.get(colour, colour) if dark else colour
+        trace.line.color = trace.marker.color = ON_DARK.get(colour, colour) if dark else colour
     return drawn.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 40})
+
+
+def _mode(drawn: Series) -> str:
+    """With points where a line alone would hide that there are few values, or that one stands between gaps."""
+    return "lines+markers" if len(drawn) < SEVERAL or alone(drawn.values).any() else "lines"
 
 
 def left_out(entries: Sequence[Entry], signal: str, axis: Axis) -> list[str]:
@@ -96,14 +104,21 @@ def _why_not(entry: Entry, signal: str, axis: Axis) -> str:
     return UNKNOWN[axis] if _along(run, series.finite, axis) is None else ""
 
 
+def _times(run: Run) -> tuple[float, float] | None:
+    """When the run's first and last values were logged; None where its clock stood still."""
+    logged = [series.wall_times for series in run.scalars.values() if len(series)]
+    begun, ended = min((times[0] for times in logged), default=0.0), max((times[-1] for times in logged), default=0.0)
+    return (float(begun), float(ended)) if ended > begun else None
+
+
 def _along(run: Run, series: Series, axis: Axis) -> Values | None:
     """Where the series' values lie on the axis; None where the log does not tell."""
     steps = series.steps.astype(np.float64)
     if axis == "step":
         return steps
     if axis == "hours":
-        since = series.wall_times - series.wall_times[0]
-        return since / SECONDS_AN_HOUR if since[-1] > 0 else None
+        times = _times(run)
+        return (series.wall_times - times[0]) / SECONDS_AN_HOUR if times is not None else None
     if axis == "samples":
         batch = facts.effective_batch_size(run.setup)
         return steps * batch if batch else None

@@ -3,7 +3,7 @@
 A run is named by its path relative to the root. Names that come from a browser are only ever looked up
 among the names found here, never joined to a path, so no spelling of `..` leads anywhere.
 
-A folder with the same time of change as before is not listed again: ten thousand runs are looked at in a
+A folder with the same times of change as before is not listed again: ten thousand runs are looked at in a
 fraction of a second.
 """
 
@@ -44,10 +44,17 @@ class Place:
         return max((modified for _, _, modified in self.files), default=0) / 1e9
 
 
+class Times(NamedTuple):
+    """When a folder's contents changed last, and when it or its permissions did, in nanoseconds."""
+
+    contents: int
+    itself: int
+
+
 class _Listed(NamedTuple):
     """A folder as it was listed, and the times of change by which it is known to be the same."""
 
-    changed_ns: tuple[int | None, ...]  # its own, and those of the watched; None for one that is gone
+    changed_ns: tuple[Times | None, ...]  # its own, and those of the watched; None for one that is gone
     listed_ns: int
     contents: Contents
     name: str
@@ -55,11 +62,11 @@ class _Listed(NamedTuple):
     problem: str
     links: bool
 
-    def holds(self, changed_ns: tuple[int | None, ...]) -> bool:
+    def holds(self, changed_ns: tuple[Times | None, ...]) -> bool:
         """Whether nothing can have come or gone since."""
         if not self.contents.settled or self.links or changed_ns != self.changed_ns:
             return False
-        return all(changed is not None and self.listed_ns - changed > SETTLED_NS for changed in changed_ns)
+        return all(changed is not None and self.listed_ns - changed.contents > SETTLED_NS for changed in changed_ns)
 
 
 class Places:
@@ -104,11 +111,6 @@ class Places:
         )
 
 
-def places_below(root: Path) -> Mapping[str, Place]:
-    """Every run below `root` by name, looked at once."""
-    return Places(root).now()
-
-
 def _place(one: _Listed, path: str, named: tuple[FileIdentity, ...], root: Path) -> Place:
     unopened = one.problem
     files = []
@@ -142,15 +144,16 @@ def _identities(paths: Iterable[str]) -> Iterator[FileIdentity]:
             continue
 
 
-def _changed_ns(folder: Path, watched: Iterable[Path]) -> tuple[int | None, ...]:
+def _changed_ns(folder: Path, watched: Iterable[Path]) -> tuple[Times | None, ...]:
     return tuple(_change_ns(os.fspath(one)) for one in (folder, *watched))
 
 
-def _change_ns(folder: str) -> int | None:
+def _change_ns(folder: str) -> Times | None:
     try:
-        return os.stat(folder).st_mtime_ns  # noqa: PTH116
+        status = os.stat(folder)  # noqa: PTH116
     except OSError:
         return None
+    return Times(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _printable(name: str) -> str:

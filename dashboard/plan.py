@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diagnose.prescriptions.settings import settings_of
-from diagnose.run import Run
+from diagnose.run import Run, Series, Values
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
 RECENT: Final = 200  # values of the loss that the pace is taken from
+FAR: Final = 10.0  # times the usual time between two values
 BEYOND: Final = 1.02  # of the plan: a run that went further had another one
+LAST_SHARE: Final = 0.05  # of the plan: what is logged more rarely does not tell that its last stretch is done
 
 
 def planned_steps(run: Run) -> int | None:
@@ -27,21 +30,36 @@ def pace_s(run: Run) -> float | None:
     loss = run.scalar(TRAIN_LOSS) or run.scalar(VALIDATION_LOSS)
     if loss is None or len(loss) < 3:
         return None
-    steps, times = loss.steps[-RECENT:], loss.wall_times[-RECENT:]
-    took, done = float(times[-1] - times[0]), int(steps[-1] - steps[0])
-    return took / done if np.isfinite(took) and took > 0 and done > 0 else None
+    took, done = np.diff(loss.wall_times[-RECENT:]), np.diff(loss.steps[-RECENT:])
+    trained = ~_stopped(took)
+    pace = float(took[trained].sum() / done[trained].sum()) if trained.any() else 0.0
+    return pace if np.isfinite(pace) and pace > 0 else None
+
+
+def _stopped(gaps: Values) -> NDArray[np.bool_]:
+    """Which gaps are no part of training: far longer than usual, and longer than all shorter ones together.
+
+    So a run that was resumed after two days is told from one that validates now and then.
+    """
+    usual = np.median(gaps[gaps > 0]) if (gaps > 0).any() else 0.0
+    ascending = np.sort(gaps)
+    outlasts = (ascending > FAR * usual) & (ascending > np.cumsum(ascending) - ascending)
+    return gaps >= ascending[outlasts][0] if outlasts.any() else np.zeros(len(gaps), bool)
 
 
 def progress(run: Run, planned: int | None) -> float | None:
-    """The share of the plan that is done: all of it once its last step was logged, as often as the loss is."""
+    """The share of the plan that is done: all of it where the next regular value would fall past the plan."""
     if planned is None:
         return None
-    return 1.0 if run.steps + _interval(run) >= planned else run.steps / planned
-
-
-def _interval(run: Run) -> int:
-    """Median steps between two values of the loss, 1 where it has too few."""
     loss = run.scalar(TRAIN_LOSS) or run.scalar(VALIDATION_LOSS)
+    interval = _interval(loss)
+    counts_from_one = loss is not None and 0 < loss.steps[0] <= interval
+    last = planned if counts_from_one else planned - 1
+    return 1.0 if run.steps + min(interval, LAST_SHARE * planned) > last else run.steps / planned
+
+
+def _interval(loss: Series | None) -> int:
+    """Median steps between two values of the loss, 1 where it has too few."""
     return max(1, int(np.median(np.diff(loss.steps[-RECENT:])))) if loss is not None and len(loss) > 2 else 1
 
 

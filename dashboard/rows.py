@@ -8,9 +8,6 @@ from diagnose.dashboard.addresses import run_address
 from diagnose.dashboard.health import WORST_FIRST, health
 from diagnose.dashboard.plan import in_words
 from diagnose.dashboard.store import Entry
-from diagnose.dashboard.summary import whole
-
-__all__ = ["Row", "row_of", "whole"]
 
 Row = dict[str, Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from dash import ALL, Dash, Input, Output, State, dcc, html
@@ -12,6 +13,7 @@ from dash.exceptions import PreventUpdate
 from diagnose.dashboard import blackbox, curves, heatmaps, schedule_plot
 from diagnose.dashboard.captions import caption
 from diagnose.dashboard.clientside import call_in_browser
+from diagnose.dashboard.failures import drawn_or_told
 from diagnose.dashboard.pieces import digest, hidden, png_button
 from diagnose.dashboard.store import Entry, Store
 from diagnose.dashboard.view import View, view_of
@@ -68,7 +70,7 @@ def connect(app: Dash, store: Store) -> None:
         entry = store.entry(name)
         if entry is None or entry.diagnosis is None or dark is None or told is None:
             raise PreventUpdate
-        state = f"{id(entry.diagnosis)} {dark} {sorted(told.items())}"
+        state = f"{entry.version} {dark} {sorted(told.items())}"
         if drawn.get("state") == state:
             raise PreventUpdate
         view = view_of(told)
@@ -108,6 +110,6 @@ def connect(app: Dash, store: Store) -> None:
 def _figures(entry: Entry, diagnosis: Diagnosis, view: View, *, dark: bool) -> dict[str, Any]:
     lines = curves.figures(diagnosis, view, dark=dark, revision=entry.name)
     if "lr" in lines:
-        lines["lr"] = schedule_plot.with_recommended(lines["lr"], diagnosis, dark=dark)
+        lines["lr"] = drawn_or_told(partial(schedule_plot.with_recommended, lines["lr"], diagnosis, dark=dark))
     maps = heatmaps.figures(diagnosis.run, view, dark=dark, revision=entry.name)
     return {**lines, **maps, **blackbox.figures(diagnosis, view, dark=dark)}

@@ -19,7 +19,7 @@ POINTS: Final = 400
 def with_recommended(figure: dict[str, Any], diagnosis: Diagnosis, *, dark: bool) -> dict[str, Any]:
     """The figure with one more line where the prescription changes the schedule."""
     advised = recommended(diagnosis)
-    if advised is None:
+    if advised is None or not figure["data"]:
         return figure
     since = np.unique(np.concatenate([np.linspace(0, advised.end, POINTS), [advised.warmup]]).astype(np.int64))
     values, steps = rates(advised, since), since + diagnosis.run.start

@@ -7,12 +7,12 @@ import logging
 import socket
 import sys
 import threading
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
 from dash import Dash
+from dash.exceptions import DependencyException
 from flask import Flask, Response, redirect, request
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
@@ -23,6 +23,7 @@ from diagnose.dashboard.headers import NOBODY, send_headers
 from diagnose.dashboard.mount import DIRECT, Mount, mounted
 from diagnose.dashboard.store import Store
 from diagnose.errors import DiagnoseError
+from diagnose.logs.printable import printable
 
 THREADS: Final = 8  # a look at all runs holds one for up to a second; the others serve the pages meanwhile
 BODY_BYTES: Final = 1 << 20  # the pages send a few kilobytes
@@ -48,6 +49,7 @@ def make_app(
     server.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
     guard(server, host, token, mount)  # before Dash adds its routes, so that it also runs before Dash's own handlers
     server.before_request(_into_the_folder)
+    server.register_error_handler(DependencyException, _no_such_file)
     exports.connect(server, store)
     app = Dash(
         "diagnose.dashboard",
@@ -74,6 +76,11 @@ def _into_the_folder() -> Response | None:
     return redirect(f"{request.script_root}/" + (f"?{query}" if query else ""), code=308)  # type: ignore[return-value]
 
 
+def _no_such_file(_: Exception) -> Response:
+    """What Dash's own route for scripts says of a path that is none of theirs."""
+    return Response(status=404)
+
+
 def in_thread(app: Dash, listener: socket.socket, mount: Mount = DIRECT) -> Callable[[], None]:
     """Serve the app in a thread of its own; gives the function that ends it."""
     channels: dict[int, Any] = {}
@@ -95,14 +102,18 @@ def _serving(app: Dash, listener: socket.socket, mount: Mount, channels: dict[in
     # Proxies differ in whether they pass their prefix on; waitress takes it off where it stands.
     prefix = mount.prefix.rstrip("/")
     server = create_server(
-        app.server, channels, sockets=[listener], threads=THREADS, ident="diagnose", url_prefix=prefix
+        app.server,
+        channels,
+        sockets=[listener],
+        threads=THREADS,
+        ident="diagnose",
+        url_prefix=prefix,
+        max_request_body_size=BODY_BYTES,  # it takes in the whole body before anything asks who sends it
     )
     return cast("BaseWSGIServer", server)  # one, as there is one listener
 
 
-def serve(
-    root: str | Path, host: str = "127.0.0.1", port: int = 8050, *, prefix: str = "/", open_browser: bool = False
-) -> None:
+def serve(root: str | Path, host: str = "127.0.0.1", port: int = 8050, *, prefix: str = "/") -> None:
     """Serve the runs below `root` until Ctrl-C; port 0 picks a free one. The address is printed.
 
     `prefix` is the path, or the whole address, at which a proxy shows the pages. With one, and on any host but
@@ -114,10 +125,8 @@ def serve(
     app = make_app(root, token, host=host, mount=mount)
     with _listening(host, port) as listener:
         address = _address(host, listener.getsockname()[1], token, mount)
-        sys.stdout.write(f"diagnose watches {Path(root).resolve()}\n  {address}\nStop with Ctrl-C.\n")
+        sys.stdout.write(f"diagnose watches {printable(str(Path(root).resolve()))}\n  {address}\nStop with Ctrl-C.\n")
         sys.stdout.flush()
-        if open_browser:
-            webbrowser.open(address)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short wait for a thread is no news
         _serving(app, listener, mount, {}).run()  # Ctrl-C ends it; it waits for the requests under way
     sys.stdout.write("\nThe dashboard has stopped.\n")

@@ -37,9 +37,22 @@ def smoothed(series: Series, how: str, shown: Window | None) -> Smooth | None:
     if how == "off":
         return None
     if how == "auto":
-        return _of_shares(within(series, shown).finite) if _is_noisy(series) else None
-    width = int(how)
-    return Smooth(within(_median(series, width), shown), width) if len(series.finite) > width else None
+        smooth = _of_shares(within(series, shown).finite) if _is_noisy(series) else None
+    else:
+        width = int(how)
+        smooth = Smooth(within(_median(series, width), shown), width) if len(series.finite) > width else None
+    return smooth and _broken(smooth, within(series, shown))
+
+
+def _broken(smooth: Smooth, series: Series) -> Smooth:
+    """The line with NaN where more values in a row than each median is taken of are no number."""
+    turns = np.flatnonzero(np.diff(~np.isfinite(series.values), prepend=False, append=False))
+    first, after = turns[::2], turns[1::2]
+    holes = series.steps[first[after - first > smooth.width]]
+    at = np.searchsorted(smooth.line.steps, holes)
+    steps = np.insert(smooth.line.steps, at, holes)
+    values, wall_times = (np.insert(part, at, np.nan) for part in (smooth.line.values, smooth.line.wall_times))
+    return Smooth(Series(steps, values, wall_times), smooth.width)
 
 
 def _is_noisy(series: Series) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -26,6 +27,7 @@ from diagnose.diagnosis import Diagnosis
 from diagnose.errors import NoRunError
 
 LOOK_BUDGET_S: Final = 1.0  # reading time of one look at all runs: under the pages' refresh of two seconds
+FIRST_LOOK_S: Final = 2.0  # what a page waits for a run that another one is having read; then it asks again
 LISTING_S: Final = 1.0  # how long a listing of the folder stays good: several open pages share one
 LISTING_SHARE: Final = 0.1  # of the time, at most, goes into listing: a slow one stays good for longer
 
@@ -34,7 +36,7 @@ LISTING_SHARE: Final = 0.1  # of the time, at most, goes into listing: a slow on
 class Entry:
     """One run as the pages show it: with a summary, with a problem, or with neither while still unread.
 
-    Its diagnosis is there where the run itself was asked for.
+    Its diagnosis is there where the run itself was asked for, and `version` is another one for each.
     """
 
     name: str
@@ -44,13 +46,13 @@ class Entry:
     diagnosis: Diagnosis | None = None
     problem: str = ""
     summary: Summary | None = None
+    version: str = ""
 
 
 @dataclass
 class _Case:
     """What the last examination of one run gave, and the files it was given from."""
 
-    lock: Lock = field(default_factory=Lock)
     place: Place | None = None
     examined_s: float = 0.0
     summary: Summary | None = None
@@ -73,6 +75,7 @@ class Store:
         if not self.root.is_dir():
             raise NoRunError(f"No folder at {root}: expected a directory that holds runs.")
         self._cases: dict[str, _Case] = {}
+        self._locks: dict[str, Lock] = {}  # by name; a run that is gone and comes back has the same
         self._used = LastUsed(self.root)
         self._look = Lock()
         self._listing = Lock()
@@ -81,10 +84,12 @@ class Store:
         self._places: Mapping[str, Place] = {}
         self._recalled = False
         self._ledger: Ledger[Entry] = Ledger()
+        self._asked = count(1)
 
     def changes(self, revision: str = "", budget_s: float = LOOK_BUDGET_S) -> Changes[Entry]:
         """The runs that came or changed since `revision` and the names of those that are gone, after a look at all."""
-        self._ledger.take(self.entries(budget_s))
+        asked = next(self._asked)
+        self._ledger.take(self.entries(budget_s), asked)
         return self._ledger.since(revision)
 
     @property
@@ -104,12 +109,16 @@ class Store:
         return [self._entry(place, now) for place in places.values()]
 
     def entry(self, name: str) -> Entry | None:
-        """The run of that name, examined as its files now stand; None where there is no such run."""
-        place = self._current_places().get(name)
+        """The run of that name, examined as its files now stand; None where there is no such run.
+
+        While another thread examines it, what was known before: one large run must not hold up all threads.
+        """
+        place = self._current_places().get(name) if isinstance(name, str) else None  # it comes from a browser
         if place is None:
             return None
-        examined = self._examine(place)
-        return _entry_of(place, time.time(), self._case(place), examined.diagnosis)
+        known = self._used.known(place.name)
+        examined = self._examine(place, FIRST_LOOK_S if known is None else 0.0) or known
+        return _entry_of(place, time.time(), self._case(place), examined)
 
     def _current_places(self) -> Mapping[str, Place]:
         with self._listing:
@@ -144,20 +153,27 @@ class Store:
             if time.monotonic() > deadline:
                 break
             examined = self._examine(place)
+            if examined is None:  # a page is having it read
+                continue
             if (summary := self._case(place).summary) is not None and examined.complete:
                 new.append(kept.Kept(place.name, kept.state_of(place), summary))
         if new:
             kept.keep(self.root, new)
 
-    def _examine(self, place: Place) -> Examined:
-        case = self._case(place)
-        with case.lock:
+    def _examine(self, place: Place, patience_s: float = 0.0) -> Examined | None:
+        """The run examined as its files now stand; None where another thread has been at it for so long."""
+        case, lock = self._case(place), self._locks.setdefault(place.name, Lock())
+        if not lock.acquire(timeout=patience_s):
+            return None
+        try:
             examined = self._used.examined(place)
             if not case.holds_for(place):
                 case.summary = summary_of(examined.diagnosis) if examined.diagnosis else None
                 case.problem = examined.problem
                 case.place, case.examined_s = place, time.monotonic()
             return examined
+        finally:
+            lock.release()
 
     def _entry(self, place: Place, now_s: float) -> Entry:
         """The run as listed; the same object as before where nothing about it has changed."""
@@ -171,7 +187,7 @@ class Store:
         return self._cases.get(place.name) or _Case()  # gone from a newer listing: nothing to keep
 
 
-def _entry_of(place: Place, now_s: float, case: _Case, diagnosis: Diagnosis | None = None) -> Entry:
+def _entry_of(place: Place, now_s: float, case: _Case, examined: Examined | None = None) -> Entry:
     told = case.summary or {}
     state = activity(
         place.last_write_s,
@@ -180,7 +196,8 @@ def _entry_of(place: Place, now_s: float, case: _Case, diagnosis: Diagnosis | No
         ended=told.get("ended", False),
         marks_its_end=told.get("marks_its_end", False),
     )
-    return Entry(place.name, place.path, state, place.last_write_s, diagnosis, case.problem, case.summary)
+    diagnosis, version = (examined.diagnosis, examined.version) if examined else (None, "")
+    return Entry(place.name, place.path, state, place.last_write_s, diagnosis, case.problem, case.summary, version)
 
 
 def _identity(place: Place) -> tuple[tuple[FileIdentity, ...], tuple[FileIdentity, ...], str]:

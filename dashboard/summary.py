@@ -44,7 +44,7 @@ def summary_of(diagnosis: Diagnosis) -> Summary:
         "validation_loss": spark(run.scalar(VALIDATION_LOSS)),
         **_valued("train", _last(run, TRAIN_LOSS)),
         **_valued("validation", _last(run, VALIDATION_LOSS)),
-        **_valued("lr", _rate(run)),
+        **_valued("lr", first_rate(run)),
         **_valued("batch", whole(run.setup.config_number("batch_size"))),
         "optimizer": str(run.setup.optimizer.get("type", "")),
         "settings": _settings(run),
@@ -69,6 +69,13 @@ def change_in_short(change: Change) -> str:
 def whole(value: float | None) -> float | None:
     """A whole number as such, so that all its digits are shown."""
     return int(value) if value is not None and value.is_integer() else value
+
+
+def first_rate(run: Run) -> float | None:
+    """The learning rate that the optimizer was given, or the first that was logged."""
+    told = run.setup.optimizer_setting("lr")
+    series = run.scalar(LR)
+    return float(series.values[0]) if told is None and series is not None else told
 
 
 def _health(diagnosis: Diagnosis) -> str:
@@ -114,9 +121,3 @@ def _valued(field: str, value: float | None) -> dict[str, float | str | None]:
 def _last(run: Run, signal: str) -> float | None:
     series = run.scalar(signal)
     return None if series is None else float(series.values[-1])
-
-
-def _rate(run: Run) -> float | None:
-    told = run.setup.optimizer_setting("lr")
-    series = run.scalar(LR)
-    return float(series.values[0]) if told is None and series is not None else told

@@ -66,6 +66,13 @@
     return { [source]: Array.isArray(value) ? value.join(",") : value || "" };
   };
 
+  // A map's labels come once; Plotly wants one for each cell.
+  const label = ({ data, layout: { meta } }) => {
+    if (!meta?.labels) return;
+    const text = meta.labels.map((one) => Array(meta.columns).fill(one));
+    for (const trace of data) trace.text = text;
+  };
+
   let current = {};
   const toggle = (group) => {
     const open = new Set((current.open || "").split(",").filter(Boolean));
@@ -98,14 +105,17 @@
         const [first, last] = ((view && view.window) || "-").split("-");
         return [first, last].map((step) => (step === "" ? null : Number(step))).concat(view && view.window ? {} : { display: "none" });
       },
-      // Figures come with the window they were made for: one that a newer zoom has overtaken is not drawn.
+      // Figures come with the window they were made for: one that a newer zoom has overtaken is not drawn. The others
+      // are: they are the same in every window, and do not come again.
       draw: (sent, view) => {
         const { callback_context: context, no_update } = window.dash_clientside;
-        if (!sent || sent.window !== ((view && view.window) || "")) return context.outputs_list.map(() => no_update);
+        if (!sent) return context.outputs_list.map(() => no_update);
+        const overtaken = sent.window !== ((view && view.window) || "");
         press(view);
         return context.outputs_list.map(({ id }) => {
           const figure = sent.figures[id.replace("plot-", "")];
-          if (!figure) return no_update;
+          if (!figure || (overtaken && figure.layout.meta?.overSteps)) return no_update;
+          label(figure);
           const place = document.getElementById(id)?.closest(".graph");
           if (place && figure.layout.meta?.height) place.style.height = `${figure.layout.meta.height}px`;
           return figure;

@@ -14,6 +14,7 @@ from diagnose.run import Run
 from diagnose.signals import LAYER_NONFINITE, LAYER_NONFINITE_WEIGHTS, NONFINITE_INPUTS
 
 MOST_LAYERS: Final = 12
+NOT_RUN: Final = "–"
 PLACES: Final = {
     "inputs": "in the model's inputs, before the first layer",
     "weights": "in the weights, before training began",
@@ -55,7 +56,7 @@ def _counts(run: Run, step: int) -> html.Details | None:
     outputs, weights = _at(run, LAYER_NONFINITE, step), _at(run, LAYER_NONFINITE_WEIGHTS, step)
     for place, name in enumerate(run.layer_names):
         in_output, in_weights = (_count(values, place) for values in (outputs, weights))
-        if in_output != "0" or in_weights not in {"0", "–"}:
+        if {in_output, in_weights} - {"0", NOT_RUN}:
             rows.append((name, f"{in_output} in its output, {in_weights} in its weights"))
     inputs = run.scalar(NONFINITE_INPUTS)
     if inputs is not None and (inputs.steps == step).any():
@@ -80,5 +81,5 @@ def _at(run: Run, signal: str, step: int) -> np.ndarray[tuple[int], np.dtype[np.
 
 def _count(values: np.ndarray[tuple[int], np.dtype[np.float32]] | None, place: int) -> str:
     if values is None or not np.isfinite(values[place]):
-        return "–"
+        return NOT_RUN
     return f"{values[place]:,.0f}"

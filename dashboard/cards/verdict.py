@@ -10,12 +10,11 @@ from dash import html
 from diagnose.dashboard.addresses import report_address
 from diagnose.dashboard.health import health
 from diagnose.dashboard.pieces import badge
-from diagnose.dashboard.rows import whole
 from diagnose.dashboard.store import Entry
+from diagnose.dashboard.summary import first_rate, whole
 from diagnose.diagnosis import Diagnosis
 from diagnose.reports.headline import headline
 from diagnose.reports.numbers import shown
-from diagnose.signals import LR
 
 REPORTS: Final = {"html": "HTML", "md": "Markdown", "json": "JSON"}
 
@@ -34,7 +33,7 @@ def card(entry: Entry) -> html.Div:
 def _activity(entry: Entry) -> html.Span:
     if not entry.last_write_s:
         return html.Span(entry.activity, className="activity")
-    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.last_write_s))
+    written = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(entry.last_write_s))
     since = "nothing written since" if entry.activity == "stalled" else "last write"
     told = f"{entry.activity} · {since} {written}"
     return html.Span(told, className=f"activity activity-{entry.activity}")
@@ -48,9 +47,7 @@ def _reports(name: str) -> html.Div:
 
 def _key_numbers(diagnosis: Diagnosis) -> html.Dl:
     run, setup = diagnosis.run, diagnosis.run.setup
-    lr = setup.optimizer_setting("lr")
-    if lr is None and (series := run.scalar(LR)):
-        lr = float(series.values[0])
+    lr = first_rate(run)
     batch = whole(setup.config_number("batch_size"))
     told = {
         "steps": f"{run.steps:,}",

@@ -92,7 +92,7 @@ def connect(app: Dash, store: Store) -> None:
         last: dict[str, str],
     ) -> Any:
         entries = _entries(store, names)
-        runs = "".join(f"{entry.name} {entry.last_write_s} {entry.activity}|" for entry in entries)
+        runs = "".join(f"{entry.name} {entry.version} {entry.activity}|" for entry in entries)
         now = {
             "runs": runs,
             "plot": f"{dark} {signal} {axis}",

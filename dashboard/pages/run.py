@@ -86,7 +86,7 @@ def connect(app: Dash, store: Store) -> None:
         entry = store.entry(name)
         if entry is None:
             raise PreventUpdate  # deleted while open: what was known of it stays on the page
-        state = f"{id(entry.diagnosis)} {entry.last_write_s} {entry.activity}"
+        state = f"{entry.version} {entry.last_write_s} {entry.activity}"
         if shown.get("state") == state:
             raise PreventUpdate
         cards = _cards(entry)

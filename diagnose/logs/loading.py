@@ -17,6 +17,7 @@ from diagnose.logs.epochs import placed
 from diagnose.logs.followed_table import FollowedTable
 from diagnose.logs.following import FollowedFile
 from diagnose.logs.foreign import foreign_log_of, is_foreign
+from diagnose.logs.links import leads_out
 from diagnose.logs.merging import merged, side_by_side
 from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
@@ -62,7 +63,9 @@ class FollowedRun:
     def refresh(self) -> Run:
         """The run as it is now; the same object as before where nothing has come. Raises `NoRunError` as `load`."""
         place = looked_at(self._path)
-        listed = _files_at(place)
+        listed = [key for key in _files_at(place) if self._root is None or not leads_out(key[1], self._root)]
+        if not listed:
+            raise NoRunError(f"All files of {shown(self._path)} are links to places outside {self._root}.")
         if list(self._files) != listed:
             if self._only is not None and self._wanted is None:
                 self._wanted = Selection(self._only, {**own_names(place, self._root)[0], **self._names})

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diagnose.logs.links import leads_out
 from diagnose.logs.printable import printable
 from diagnose.logs.storage import is_remote, shown
 
@@ -26,7 +27,7 @@ def own_names(place: Path, root: Path | None = None) -> tuple[Mapping[str, str],
         if root is not None and not path.is_relative_to(root):
             break
         try:
-            if not path.is_file():
+            if not path.is_file() or (root is not None and leads_out(path, root)):
                 continue
             names = _read(path).get("names", {})
         except RecursionError:

@@ -13,6 +13,7 @@ from diagnose.logs.printable import printable
 from diagnose.run import Layer, Setup
 
 MOST_PARAMETERS = 2**53  # of a layer: whole numbers that a float still holds exactly
+LONGEST_NAME = 300  # characters of a layer, its type or its activation
 _PARTS = ("config", "environment", "optimizer", "scheduler", "model", "modules")
 
 
@@ -40,10 +41,16 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _layer(entry: Mapping[str, Any]) -> Layer:
     return Layer(
-        name=str(entry["name"]),
-        type=str(entry["type"]),
+        name=_cut(str(entry["name"])),
+        type=_cut(str(entry["type"])),
         parameters=min(max(int(entry["parameters"]), 0), MOST_PARAMETERS),
         trainable=bool(entry.get("trainable", True)),
-        activation=str(entry.get("activation", "")),
+        activation=_cut(str(entry.get("activation", ""))),
         init={str(k): float(v) for k, v in _mapping(entry.get("init")).items() if isfinite(float(v))},
     )
+
+
+def _cut(name: str) -> str:
+    """The name, one of a stranger's making without its middle: pages and reports show it many times."""
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Final
 
 from diagnose.diagnosis import Setting
 from diagnose.facts import ACCUMULATION, EPOCHS
+
+UTMOST: Final = 1e18  # no training has more of anything; what follows from several such numbers is still finite
+SMALLEST: Final = 1e-30  # beside 0, for the same reason
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Hyperparameter:
     most: float = inf
     whole: bool = False
     zero: bool = False
-    below: float = inf
+    below: float = UTMOST
     word: bool = False
     aliases: tuple[str, ...] = ()
     raised: str = ""
@@ -37,7 +40,7 @@ class Hyperparameter:
         """Whether a training can have this value at all."""
         if self.word:
             return value is not None and value != ""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or 0 < abs(value) < SMALLEST:
             return False
         least = 1 if self.unit in ("samples", "micro-batches", "units", "layers") else 0
         return (value >= 0 if self.zero else value > 0) and least <= value < self.below
@@ -48,7 +51,7 @@ class Hyperparameter:
         if self.word:
             return "a name"
         least = "0 or a number above it" if self.zero else "a number above 0"
-        return least if self.below == inf else f"{least} and below {self.below:g}"
+        return f"{least} and below {self.below:g}"
 
     def clamped(self, value: float) -> float:
         """The nearest value within the sane range, whole where only whole ones make sense."""

@@ -13,7 +13,7 @@ import numpy as np
 from diagnose import facts
 from diagnose.diagnosis import Setting
 from diagnose.optimizer_names import Kind, kind_of
-from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, canonical
+from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, UTMOST, canonical
 from diagnose.run import Run, Setup
 from diagnose.schedules import peak_lr, warmup_steps
 from diagnose.signals import LR
@@ -157,7 +157,8 @@ def from_config(config: Mapping[str, Any]) -> Settings:
         if plain is not None and (known not in HYPERPARAMETERS or HYPERPARAMETERS[known].allows(plain)):
             values.setdefault(known, plain)
     size = values.pop("dataset_size", None)
-    settings = Settings(values, dataset_size=float(size) if isinstance(size, int | float) and size > 0 else None)
+    told = isinstance(size, int | float) and 0 < size < UTMOST
+    settings = Settings(values, dataset_size=float(size) if told else None)
     capped = settings.steps_per_epoch is None and any(str(name).lower() in CAPS for name in config)
     if not settings.length_counts_in_epochs or (capped and settings.number("steps")):
         settings = replace(settings, values={name: value for name, value in values.items() if name != "epochs"})

@@ -258,7 +258,7 @@ def _smoothed_line(series: Series) -> curves.Curve | None:
 
 def spans_decades(values: Values) -> bool:
     """Whether a logarithmic axis would show more of these values."""
-    return bool(values.min() > 0 and np.log10(values.max() / values.min()) > LOG_DECADES)
+    return bool(values.min() > 0 and np.log10(values.max()) - np.log10(values.min()) > LOG_DECADES)
 
 
 def line_colours(names: Sequence[str]) -> list[str]:

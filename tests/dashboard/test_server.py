@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -51,6 +52,14 @@ def test_the_token_is_printed_once_and_stands_in_no_log_and_no_referrer(samples)
     rest, _ = process.communicate(timeout=20)
     assert "_dash-update-component" in rest
     assert token not in rest
+
+
+def test_a_body_far_larger_than_any_page_sends_is_refused_before_it_is_taken_in(samples, start):
+    address = urlsplit(start(samples, token="a-token-that-nobody-guesses"))
+    with socket.create_connection((address.hostname, address.port), timeout=20) as caller:
+        caller.sendall(b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000\r\n\r\n")
+        caller.sendall(b"\0" * 10_000)
+        assert b" 413 " in caller.recv(200)
 
 
 def test_the_dashboard_needs_no_torch():

@@ -60,6 +60,11 @@ def test_a_name_that_was_not_found_below_the_root_leads_nowhere(samples, name):
     assert Store(samples).entry(name) is None
 
 
+@pytest.mark.parametrize("name", [None, [], {"a": 1}, 7])
+def test_a_name_that_is_no_text_leads_nowhere(samples, name):
+    assert Store(samples).entry(name) is None
+
+
 def test_an_absolute_path_is_no_name(samples):
     assert Store(samples).entry(str(samples / "ill")) is None
 
@@ -160,6 +165,12 @@ def test_a_run_that_writes_once_in_ten_minutes_is_not_stalled_after_two():
     assert activity(0.0, 120.0, pause_s=600.0) == "live"
 
 
+def test_a_write_that_is_dated_years_ahead_does_not_make_a_run_live_for_so_long():
+    now, years = 1_000_000.0, 1e8
+    assert [activity(now + ahead, now) for ahead in (60, years)] == ["live", "silent"]
+    assert activity(now + years, now, marks_its_end=True) == "stalled"
+
+
 def test_many_threads_may_ask_at_once(samples):
     from concurrent.futures import ThreadPoolExecutor
 
@@ -224,6 +235,14 @@ def test_rows_of_another_version_are_not_believed(tmp_path, write_run, monkeypat
     monkeypatch.setattr(kept.diagnose, "__version__", "0.0.0")
     (entry,) = Store(tmp_path).entries(budget_s=-1)
     assert entry.summary is None
+
+
+def test_rows_are_remembered_of_a_root_whose_name_is_no_utf8(tmp_path, write_run):
+    root = tmp_path / os.fsdecode(b"runs\xff")
+    write_run(root, "one", steps=20)
+    Store(root).entries(budget_s=30)
+    (recalled,) = Store(root).entries(budget_s=-1)
+    assert recalled.summary is not None
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100])
@@ -307,3 +326,19 @@ def test_folders_of_splits_become_one_run_when_the_second_one_gets_its_log(tmp_p
     write_run(tmp_path, "keras/validation", steps=20)
     (run,) = below.now().values()
     assert (run.name, len(run.files)) == ("keras", 2)
+
+
+def test_a_folder_is_listed_again_when_its_permissions_change(tmp_path, write_run, monkeypatch):
+    write_run(tmp_path, "one", steps=20)
+    for folder in (tmp_path / "one", tmp_path):
+        os.utime(folder, (1e9, 1e9))
+    below = places.Places(tmp_path)
+    listed = []
+    contents_of = places.contents_of
+    monkeypatch.setattr(places, "contents_of", lambda folder: listed.append(folder.name) or contents_of(folder))
+    below.now()
+    below.now()
+    assert sorted(listed) == sorted(["one", tmp_path.name])
+    (tmp_path / "one").chmod(0o700)
+    below.now()
+    assert listed[2:] == ["one"]

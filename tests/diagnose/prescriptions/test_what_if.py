@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 
 import pytest
 
@@ -135,3 +136,13 @@ def test_the_command_prints_text_markdown_and_json(capsys, tmp_path):
 def test_the_command_refuses_what_it_cannot_use(capsys, arguments):
     assert main(["what-if", *arguments]) == 2
     assert capsys.readouterr().err.startswith("diagnose: ")
+
+
+@pytest.mark.parametrize("number", ["1e308", "1e19", "1e-320"])
+@pytest.mark.parametrize("name", ["lr", "batch_size", "epochs", "warmup_steps", "max_norm", "width"])
+def test_a_number_beyond_all_sense_is_refused_or_left_out_and_breaks_nothing(name, number):
+    config = {"lr": 0.1, "batch_size": 1, "dataset_size": number, "epochs": number, "warmup_epochs": 5, "max_norm": 1}
+    told = settings(diagnose.what_if(config, batch_size=2)).values()
+    assert all(isfinite(value) for value in told if isinstance(value, int | float))
+    with pytest.raises(InvalidArgumentError):
+        diagnose.what_if(config, **{name: number})
