@@ -19,6 +19,7 @@ COMPARE: Final = "compare"
 WHAT_IF: Final = "what-if"
 REPORT: Final = "report"
 COMPARISON: Final = "comparison"
+NOTE: Final = "note"
 
 
 def page_of(pathname: str, prefix: str) -> str:

@@ -26,7 +26,8 @@ PARTS: Final = ("verdict", "problem", "prescription", "causes", "findings", "sch
 
 def layout(store: Store, name: str, search: str = "") -> html.Div:
     """The page's places, as the address's query sets them; the first refresh fills them."""
-    if store.entry(name) is None:
+    entry = store.entry(name)
+    if entry is None:
         return _no_such_run()
     view = view_of(addresses.settings(search))
     return html.Div(
@@ -44,7 +45,7 @@ def layout(store: Store, name: str, search: str = "") -> html.Div:
             html.Div(
                 [
                     html.Div([toolbar.toolbar(view), plot("loss")], className="main-curve"),
-                    html.Div([_place("prescription"), _place("causes"), note.card()], className="beside"),
+                    html.Div([_place("prescription"), _place("causes"), note.card(entry)], className="beside"),
                     html.Div([plot("lr", _place("schedule")), plot("grad-norm")], className="pair"),
                     _place("findings"),
                 ],

@@ -2,37 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
-
-from diagnose.dashboard.server import in_thread, make_app
-
-
-class Restarted:
-    """One port, on which a server is started and ended as a test needs it."""
-
-    def __init__(self, root):
-        self.root, self.port, self._stop = root, 0, None
-
-    def start(self, token: str | None = None) -> str:
-        listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
-        self._stop = in_thread(make_app(self.root, token), listener)
-        return f"http://127.0.0.1:{self.port}"
-
-    def stop(self) -> None:
-        if self._stop is not None:
-            self._stop()
-        self._stop = None
-
-
-@pytest.fixture
-def server(tmp_path, write_run):
-    write_run(tmp_path, "first", steps=200)
-    one = Restarted(tmp_path)
-    yield one
-    one.stop()
 
 
 def test_a_lost_connection_is_told_and_the_page_goes_on_by_itself(server, visit, write_run):

@@ -1,7 +1,10 @@
 """What a person writes about a run, and what the open page tells of it by itself."""
 
 import math
+import shutil
 import time
+
+import pytest
 
 from diagnose.dashboard import notes
 from diagnose.logs.writing import EventFile
@@ -29,6 +32,67 @@ def test_a_note_is_saved_when_it_is_left_and_comes_back_as_plain_text(visit, sta
     assert not page.evaluate("window.hacked")
     assert sorted(path.name for path in run.iterdir()) == before  # nothing is written beside the log
     assert notes.read(str(run)) == HOSTILE
+
+
+def test_of_two_pages_the_one_that_began_from_an_older_note_overwrites_nothing(tmp_path):
+    run = str(tmp_path)
+    empty = notes.version_of("")
+    first = notes.save(run, "from one page", empty)
+    assert notes.save(run, "", empty) == empty  # another page, where nobody has typed
+    with pytest.raises(notes.OvertakenError) as overtaken:
+        notes.save(run, "from another", empty)
+    assert overtaken.value.kept == notes.read(run) == "from one page"
+    assert notes.save(run, "from one page", empty) == first  # both wrote the same
+    assert notes.save(run, " ", first) == empty
+    assert notes.read(run) == ""
+
+
+def test_a_stale_page_shows_both_notes_and_a_person_chooses(visit, start, write_run, tmp_path):
+    run = str(write_run(tmp_path, "sound", steps=60).parent)
+    address = start(tmp_path)
+    stale, other = (_open(visit(), address, "sound") for _ in range(2))
+    fields = [page.get_by_label("Your notes on this run") for page in (stale, other)]
+    fields[1].fill("from the other")
+    other.get_by_role("button", name="Save").click()
+    other.locator("#note-state", has_text="Saved.").wait_for()
+    fields[0].click()
+    stale.locator("h1").click()  # in and out, and nothing typed
+    fields[0].fill("mine")
+    stale.locator("h1").click()
+    stale.locator("#note-other", has_text="from the other").wait_for()
+    assert notes.read(run) == "from the other"
+    stale.get_by_role("button", name="Keep mine").click()
+    stale.locator("#note-state", has_text="Saved.").wait_for()
+    assert notes.read(run) == "mine"
+    assert not stale.locator("#note-other").is_visible()
+    fields[1].fill("once more")
+    other.locator("#note-other", has_text="mine").wait_for()  # told where typing pauses
+    other.get_by_role("button", name="Take this one").click()
+    assert (fields[1].input_value(), notes.read(run)) == ("mine", "mine")
+
+
+def test_what_could_not_be_saved_is_said_and_saved_later(server, visit):
+    one = visit()
+    page = _open(one, server.start(), "first")
+    run, field, state = (
+        str(server.root / "first"),
+        page.get_by_label("Your notes on this run"),
+        page.locator("#note-state"),
+    )
+    server.stop()
+    field.fill("typed while nobody listened")
+    page.locator("h1").click()
+    state.filter(has_text="Not saved: the server does not answer").wait_for()
+    server.start()
+    state.filter(has_text="Saved.").wait_for()
+    assert notes.read(run) == "typed while nobody listened"
+    field.fill("typed, and the page loaded anew")
+    page.reload()
+    one.until("document.querySelector('#note')?.value === 'typed, and the page loaded anew'")
+    shutil.rmtree(run)
+    field.fill("typed, and no run")
+    page.get_by_role("button", name="Save").click()
+    state.filter(has_text="Not saved: the run is gone.").wait_for()
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_the_note_stays_on_the_page(
