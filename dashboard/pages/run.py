@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
@@ -21,6 +22,7 @@ REFRESH_MS: Final = 750  # with the store's listing of a second: what is flushed
 
 # Each part of the page is a place that a card is put into; a card is sent again only when it has changed,
 # so that what a person has unfolded or selected stays.
+GONE: Final = "gone"  # instead of what a run's state is told by
 PARTS: Final = ("verdict", "problem", "prescription", "causes", "findings", "schedule", "blackbox", "setup")
 
 
@@ -86,7 +88,7 @@ def connect(app: Dash, store: Store) -> None:
     def refresh(_: int | None, name: str, shown: dict[str, str]) -> tuple[Any, ...]:
         entry = store.entry(name)
         if entry is None:
-            raise PreventUpdate  # deleted while open: what was known of it stays on the page
+            return _gone(shown)
         state = f"{id(entry.diagnosis)} {entry.last_write_s} {entry.activity}"
         if shown.get("state") == state:
             raise PreventUpdate
@@ -94,6 +96,23 @@ def connect(app: Dash, store: Store) -> None:
         digests = {part: digest(cards[part]) for part in PARTS}
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         return (*children, {**digests, "state": state}, alerts.critical(entry), *_choices(entry))
+
+
+def _gone(shown: Mapping[str, str]) -> tuple[Any, ...]:
+    """The answer for a run that was deleted while its page was open: what was known of it stays."""
+    if shown.get("state") == GONE:
+        raise PreventUpdate
+    told = html.Div(
+        hint(
+            "This run is gone",
+            html.P("Its files were moved or deleted. The page shows what was known of it until then."),
+            dcc.Link("Back to all runs", href=addresses.RUNS),
+            name="unreadable",
+        ),
+        className="run-gone",
+    )
+    children = [told if part == "problem" else no_update for part in PARTS]
+    return (*children, {**shown, "problem": GONE, "state": GONE}, *[no_update] * 5)
 
 
 def _choices(entry: Entry) -> tuple[Any, ...]:
