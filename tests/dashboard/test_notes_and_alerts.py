@@ -113,7 +113,10 @@ def test_a_new_critical_finding_is_told_and_an_old_one_is_not(visit, start, tmp_
         for step in range(300):
             log.write_step(step, time.time(), [("loss/train", 2 * math.exp(-step / 200) + 0.1)], {})
         log.flush()
-        one = visit()
+        one = visit(stranger=True)
+        one.page.add_init_script(  # as on a telephone
+            "window.Notification = class { static permission = 'granted'; constructor() { throw new TypeError(); } };"
+        )
         page = _open(one, start(tmp_path), "live")
         page.locator(".key-numbers", has_text="299").wait_for()
         assert not page.locator(".toast").count()
@@ -122,6 +125,10 @@ def test_a_new_critical_finding_is_told_and_an_old_one_is_not(visit, start, tmp_
         log.flush()
         toast = page.locator("[role=alert] .toast", has_text="NaN loss")
         toast.wait_for()
+        log.write_step(330, time.time(), [("loss/train", math.nan)], {})
+        log.flush()
+        page.locator(".key-numbers", has_text="330").wait_for()
+        assert toast.count() == 1
         toast.get_by_role("button", name="Dismiss").click()
         page.reload()
         page.locator(".finding", has_text="NaN loss").wait_for()
