@@ -43,6 +43,17 @@ def test_the_same_token_lets_the_page_go_on_and_another_is_told(server, visit):
     told.wait_for(state="hidden")
 
 
+@pytest.mark.slow  # it waits as long as the page does
+def test_a_server_that_takes_requests_and_never_answers_is_told(visit, address):
+    page = visit().page
+    page.goto(address)
+    page.get_by_role("link", name="ill", exact=True).wait_for()
+    page.route("**/assets/mark.svg", lambda _: None)
+    page.get_by_text("Connection lost").wait_for(timeout=30_000)
+    page.unroute_all()
+    page.get_by_text("Connected again").wait_for()
+
+
 @pytest.mark.slow
 def test_two_browsers_see_the_same_runs_each_in_its_own_way(server, visit, write_run):
     address = server.start()
