@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Final
 
 from dash import Dash
-from flask import Response, request
+from flask import Flask, Response, request
 
 from diagnose.dashboard.addresses import NOTE
 from diagnose.dashboard.store import Store
@@ -98,7 +98,9 @@ def save(run: str, text: str, began_from: str) -> str:
 def connect(app: Dash, store: Store) -> None:
     """Answer `POST /note?name=…&version=…` with the text as its body; assets/note.js asks, and shows the answer."""
 
-    @app.server.post(f"/{NOTE}")
+    server: Flask = app.server
+
+    @server.post(f"/{NOTE}")
     def keep() -> Response:
         entry = store.entry(request.args.get("name", ""))
         if entry is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dash import dcc, html
 
 from diagnose.dashboard import notes, pieces
@@ -21,7 +23,7 @@ def card(entry: Entry) -> html.Section:
     )
     button = html.Button("Save", id="save-note", type="button", className="plain-button")
     state = html.Span(problem, id="note-state", className="quiet", role="status")
-    began_from = {"data-note": entry.name, "data-version": notes.version_of(kept)}
+    began_from: dict[str, Any] = {"data-note": entry.name, "data-version": notes.version_of(kept)}
     told = "plain text; kept in your cache, not in the run's folder"
     return pieces.card(
         "Notes",
