@@ -59,6 +59,12 @@ def settings(search: str | None) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs((search or "").removeprefix("?")).items()}
 
 
+def listed(search: str | None, names: Iterable[str]) -> dict[str, list[str]]:
+    """The settings of these names in an address's query, each with all its values."""
+    told = parse_qs((search or "").removeprefix("?"))
+    return {name: told.get(name, []) for name in names}
+
+
 def run_name(search: str | None) -> str:
     """The run named in an address's query, "" where none is."""
     return parse_qs((search or "").removeprefix("?")).get("name", [""])[0]

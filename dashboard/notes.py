@@ -97,7 +97,6 @@ def save(run: str, text: str, began_from: str) -> str:
 
 def connect(app: Dash, store: Store) -> None:
     """Answer `POST /note?name=…&version=…` with the text as its body; assets/note.js asks, and shows the answer."""
-
     server: Flask = app.server
 
     @server.post(f"/{NOTE}")

@@ -15,7 +15,7 @@ from diagnose.dashboard.health import health
 from diagnose.dashboard.pieces import digest, hidden, hint
 from diagnose.dashboard.run_plots import graph, plot
 from diagnose.dashboard.store import Entry, Store
-from diagnose.dashboard.view import view_of
+from diagnose.dashboard.view import LISTS, view_of
 from diagnose.run import Run
 
 REFRESH_MS: Final = 750  # with the store's listing of a second: what is flushed is seen within two
@@ -31,7 +31,7 @@ def layout(store: Store, name: str, search: str = "") -> html.Div:
     entry = store.entry(name)
     if entry is None:
         return _no_such_run()
-    view = view_of(addresses.settings(search))
+    view = view_of({**addresses.settings(search), **addresses.listed(search, LISTS)})
     return html.Div(
         [
             dcc.Interval(id="run-refresh", interval=REFRESH_MS),
