@@ -18,6 +18,7 @@ from diagnose.dashboard.store import Entry, Store
 from diagnose.dashboard.view import LISTS, view_of
 from diagnose.run import Run
 
+AWAIT_MS: Final = 2000
 REFRESH_MS: Final = 750  # with the store's listing of a second: what is flushed is seen within two
 
 # Each part of the page is a place that a card is put into; a card is sent again only when it has changed,
@@ -30,7 +31,7 @@ def layout(store: Store, name: str, search: str = "") -> html.Div:
     """The page's places, as the address's query sets them; the first refresh fills them."""
     entry = store.entry(name)
     if entry is None:
-        return _no_such_run()
+        return _no_such_run(name)
     view = view_of({**addresses.settings(search), **addresses.listed(search, LISTS)})
     return html.Div(
         [
@@ -97,6 +98,18 @@ def connect(app: Dash, store: Store) -> None:
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         return (*children, {**digests, "state": state}, alerts.critical(entry), *_choices(entry))
 
+    @app.callback(
+        Output("page", "children", allow_duplicate=True),  # as the frame puts a page there
+        Input("run-awaited-refresh", "n_intervals"),
+        State("run-awaited", "data"),
+        State("address", "search"),
+        prevent_initial_call=True,
+    )
+    def begin(_: int, name: str, search: str | None) -> html.Div:
+        if store.entry(name) is None:
+            raise PreventUpdate
+        return layout(store, name, search or "")
+
 
 def _gone(shown: Mapping[str, str]) -> tuple[Any, ...]:
     """The answer for a run that was deleted while its page was open: what was known of it stays."""
@@ -157,13 +170,18 @@ def _problem(entry: Entry) -> html.Div | None:
     )
 
 
-def _no_such_run() -> html.Div:
+def _no_such_run(name: str) -> html.Div:
     return html.Div(
-        hint(
-            "No run by that name",
-            html.P("It may have been moved or deleted since the list was shown."),
-            dcc.Link("Back to all runs", href=addresses.RUNS),
-            name="unreadable",
-        ),
+        [
+            dcc.Interval(id="run-awaited-refresh", interval=AWAIT_MS),
+            dcc.Store(id="run-awaited", data=name),
+            hint(
+                "No run by that name",
+                html.P("It may have been moved or deleted since the list was shown, or not have begun."),
+                html.P("The page shows the run as soon as there is one."),
+                dcc.Link("Back to all runs", href=addresses.RUNS),
+                name="unreadable",
+            ),
+        ],
         className="page",
     )
