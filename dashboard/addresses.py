@@ -17,9 +17,9 @@ RUNS: Final = "./"
 RUN: Final = "run"
 COMPARE: Final = "compare"
 WHAT_IF: Final = "what-if"
+NOTE: Final = "note"
 REPORT: Final = "report"
 COMPARISON: Final = "comparison"
-NOTE: Final = "note"
 
 
 def page_of(pathname: str, prefix: str) -> str:

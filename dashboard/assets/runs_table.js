@@ -47,7 +47,11 @@
     for (const name of Object.keys(chosen)) chosen[name] = query.get(name) || "";
   };
   const writeAddress = () => {
-    const query = new URLSearchParams(Object.entries(chosen).filter(([, value]) => value));
+    const query = new URLSearchParams(window.location.search);
+    for (const [name, value] of Object.entries(chosen)) {
+      query.delete(name);
+      if (value) query.set(name, value);
+    }
     const address = window.location.pathname + (query.size ? `?${query}` : "");
     if (address !== window.location.pathname + window.location.search) window.history.replaceState(window.history.state, "", address);
   };

@@ -72,6 +72,7 @@ def connect(app: Dash, store: Store) -> None:
     run_plots.connect(app, store)
     alerts.connect(app)
     notes.connect(app, store)
+    _show_once_begun(app, store)
 
     @app.callback(
         [Output(f"run-{part}", "children") for part in PARTS],
@@ -97,18 +98,6 @@ def connect(app: Dash, store: Store) -> None:
         digests = {part: digest(cards[part]) for part in PARTS}
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         return (*children, {**digests, "state": state}, alerts.critical(entry), *_choices(entry))
-
-    @app.callback(
-        Output("page", "children", allow_duplicate=True),  # as the frame puts a page there
-        Input("run-awaited-refresh", "n_intervals"),
-        State("run-awaited", "data"),
-        State("address", "search"),
-        prevent_initial_call=True,
-    )
-    def begin(_: int, name: str, search: str | None) -> html.Div:
-        if store.entry(name) is None:
-            raise PreventUpdate
-        return layout(store, name, search or "")
 
 
 def _gone(shown: Mapping[str, str]) -> tuple[Any, ...]:
@@ -185,3 +174,17 @@ def _no_such_run(name: str) -> html.Div:
         ],
         className="page",
     )
+
+
+def _show_once_begun(app: Dash, store: Store) -> None:
+    @app.callback(
+        Output("page", "children", allow_duplicate=True),  # as the frame puts a page there
+        Input("run-awaited-refresh", "n_intervals"),
+        State("run-awaited", "data"),
+        State("address", "search"),
+        prevent_initial_call=True,
+    )
+    def begin(_: int, name: str, search: str | None) -> html.Div:
+        if store.entry(name) is None:
+            raise PreventUpdate
+        return layout(store, name, search or "")
