@@ -1,86 +1,77 @@
 // A run's note: saved where typing pauses, its field is left, a button is pressed or the page goes. What could not be
-// saved is said, kept as long as the page is open, and tried again.
+// saved is said, kept as long as the browser's page is open, and tried again.
 (() => {
   const PAUSE_MS = 1500;
   const AGAIN_MS = 2500;
   const ANSWER_MS = 10_000;
   const WAITING = "Not saved yet.";
   const LOST = "Not saved: the server does not answer. Trying again …";
-  const unsaved = new Map(); // run -> { text, version of the note that it was made from, timer, whether saving has failed }
+  const BUTTONS = ["save-note", "note-mine", "note-theirs"];
+  // The part of the page that holds the field -> { text, version of the note that it was made from, timer, failed, other }
+  const unsaved = new Map();
   let last = Promise.resolve(); // one save after the other: each begins from what the one before has made
 
-  const cardOf = (run) => [...document.querySelectorAll("[data-note]")].find(({ dataset }) => dataset.note === run);
-  const part = (id) => document.getElementById(id);
-  const say = (run, told) => {
-    if (cardOf(run)) part("note-state").textContent = told;
-  };
-  const showOther = (run, text) => {
-    if (!cardOf(run)) return;
-    part("note-other").hidden = text === undefined;
-    part("note-other-text").textContent = text === undefined ? "" : text || "(deleted)";
+  const cardOf = (target) => target.closest("[data-note]");
+  const say = (card, told) => (card.querySelector("#note-state").textContent = told);
+  const showOther = (card, other) => {
+    card.querySelector("#note-other").hidden = !other;
+    card.querySelector("#note-other-text").textContent = other ? other.text || "(deleted)" : "";
   };
 
-  const send = async (run) => {
-    const draft = unsaved.get(run);
+  const send = async (card) => {
+    const draft = unsaved.get(card);
     if (!draft) return;
     const { text, version } = draft;
     clearTimeout(draft.timer);
     try {
-      const asked = `note?${new URLSearchParams({ name: run, version })}`;
+      const asked = `note?${new URLSearchParams({ name: card.dataset.note, version })}`;
       const answer = await fetch(asked, { method: "POST", body: text, keepalive: true, signal: AbortSignal.timeout(ANSWER_MS) });
-      taken(run, draft, text, answer.ok, await answer.json());
+      take(card, draft, text, answer.ok, await answer.json());
     } catch {
       draft.failed = true;
-      draft.timer = setTimeout(save, AGAIN_MS, run);
-      say(run, LOST);
+      draft.timer = setTimeout(save, AGAIN_MS, card);
+      say(card, LOST);
     }
   };
-  const save = (run) => (last = last.then(() => send(run)));
+  const save = (card) => (last = last.then(() => send(card)));
 
-  const taken = (run, draft, text, saved, { told, version, text: other }) => {
+  const take = (card, draft, text, saved, { told, version, text: other }) => {
     draft.failed = !saved;
     draft.other = saved || other === undefined ? null : { text: other, version };
-    showOther(run, draft.other?.text);
-    say(run, saved && draft.text !== text ? WAITING : told);
+    showOther(card, draft.other);
+    say(card, saved && draft.text !== text ? WAITING : told);
     if (!saved) return;
-    draft.version = version;
-    if (cardOf(run)) cardOf(run).dataset.version = version;
-    if (draft.text === text) unsaved.delete(run);
+    draft.version = card.dataset.version = version;
+    if (draft.text === text) unsaved.delete(card);
   };
 
   const typed = (card, text) => {
-    const run = card.dataset.note;
-    const draft = unsaved.get(run) || { version: card.dataset.version };
+    const draft = unsaved.get(card) || { version: card.dataset.version };
     clearTimeout(draft.timer);
-    unsaved.set(run, Object.assign(draft, { text, timer: setTimeout(save, PAUSE_MS, run) }));
-    say(run, WAITING);
+    unsaved.set(card, Object.assign(draft, { text, timer: setTimeout(save, PAUSE_MS, card) }));
+    say(card, WAITING);
   };
 
-  const press = (button, run) => {
-    const draft = unsaved.get(run);
-    if (button === "save-note" && !draft) say(run, "Saved.");
-    if (button === "note-theirs" && draft?.other) {
-      clearTimeout(draft.timer);
-      window.dash_clientside.set_props("note", { value: draft.other.text });
-      cardOf(run).dataset.version = draft.other.version;
-      unsaved.delete(run);
-      showOther(run);
-      say(run, "");
-    } else if (draft) {
-      if (button === "note-mine" && draft.other) draft.version = draft.other.version;
-      save(run);
-    }
+  const takeOther = (card, { timer, other }) => {
+    clearTimeout(timer);
+    unsaved.delete(card);
+    card.dataset.version = other.version;
+    window.dash_clientside.set_props("note", { value: other.text });
+    showOther(card, null);
+    say(card, "");
   };
 
-  document.addEventListener("input", ({ target }) => {
-    if (target.id === "note") typed(target.closest("[data-note]"), target.value);
-  });
-  document.addEventListener("focusout", ({ target }) => {
-    if (target.id === "note") save(target.closest("[data-note]").dataset.note);
-  });
-  document.addEventListener("click", ({ target }) => {
-    if (["save-note", "note-mine", "note-theirs"].includes(target.id)) press(target.id, target.closest("[data-note]").dataset.note);
-  });
+  const press = (button, card) => {
+    const draft = unsaved.get(card);
+    if (!draft) return button === "save-note" ? say(card, "Saved.") : undefined;
+    if (button === "note-theirs" && draft.other) return takeOther(card, draft);
+    if (button === "note-mine" && draft.other) draft.version = draft.other.version;
+    return save(card);
+  };
+
+  document.addEventListener("input", ({ target }) => { if (target.id === "note") typed(cardOf(target), target.value); });
+  document.addEventListener("focusout", ({ target }) => { if (target.id === "note") save(cardOf(target)); });
+  document.addEventListener("click", ({ target }) => { if (BUTTONS.includes(target.id)) press(target.id, cardOf(target)); });
   document.addEventListener("visibilitychange", () => { if (document.hidden) [...unsaved.keys()].forEach(save); });
   window.addEventListener("pagehide", () => [...unsaved.keys()].forEach(send)); // no time to wait for one another
   window.addEventListener("beforeunload", (event) => {

@@ -69,6 +69,7 @@ def test_the_filter_keeps_the_runs_that_match(visit, address):
     assert _row(page, "sound").count() == 1
 
 
+@pytest.mark.slow
 def test_a_link_holds_columns_sorting_and_column_filters(visit, address):
     one = visit(stranger=True)
     one.page.goto(f"{address}/?shown=steps&shown=setting:momentum&hidden=train&sort=name:desc")
