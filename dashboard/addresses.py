@@ -17,6 +17,7 @@ RUNS: Final = "./"
 RUN: Final = "run"
 COMPARE: Final = "compare"
 WHAT_IF: Final = "what-if"
+NOTE: Final = "note"
 REPORT: Final = "report"
 COMPARISON: Final = "comparison"
 
@@ -56,6 +57,12 @@ def run_names(search: str | None) -> list[str]:
 def settings(search: str | None) -> dict[str, str]:
     """The settings in an address's query, by name; of several values the last."""
     return {name: values[-1] for name, values in parse_qs((search or "").removeprefix("?")).items()}
+
+
+def listed(search: str | None, names: Iterable[str]) -> dict[str, list[str]]:
+    """The settings of these names in an address's query, each with all its values."""
+    told = parse_qs((search or "").removeprefix("?"))
+    return {name: told.get(name, []) for name in names}
 
 
 def run_name(search: str | None) -> str:

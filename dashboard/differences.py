@@ -20,11 +20,14 @@ from diagnose.reports.numbers import percent, shown
 FORMATS: Final = {"md": "Markdown", "json": "JSON"}
 
 
-def against(entries: Sequence[Entry], reference: str) -> html.Div | None:
+def against(entries: Sequence[Entry], reference: str) -> html.Div | html.P | None:
     """Every other run held against the reference: which is worse, and what explains it."""
     base = next((entry for entry in entries if entry.name == reference and entry.diagnosis), None)
     others = [entry for entry in entries if entry.name != reference and entry.diagnosis]
-    if base is None or not others:
+    if base is None:
+        told = f"{reference} cannot be read, or is gone: choose another run to hold the others against."
+        return html.P(told, className="quiet")
+    if not others:
         return None
     return html.Div([_pair(base, other, alone=len(others) == 1) for other in others], className="pairs")
 
@@ -76,15 +79,16 @@ def _outcomes(comparison: Comparison, first: str, second: str) -> html.Table:
 
 def settings(entries: Sequence[Entry], reference: str, *, only_differences: bool) -> html.Div | html.P:
     """The runs' settings side by side, hyperparameters first; what differs from the reference stands out."""
-    every = [told(entry.diagnosis.run) if entry.diagnosis else {} for entry in entries]
-    base = next((each for entry, each in zip(entries, every, strict=True) if entry.name == reference), every[0])
+    read = [(place, entry, told(entry.diagnosis.run)) for place, entry in enumerate(entries) if entry.diagnosis]
+    every = [each for _, _, each in read]
+    base = next((each for _, entry, each in read if entry.name == reference), every[0] if every else {})
     names = list(dict.fromkeys(name for each in every for name in each))
     if only_differences:
         names = [name for name in names if _differ(every, name)]
     names.sort(key=lambda name: (name in INCIDENTAL, name not in HYPERPARAMETERS))
     if not names:
         return html.P("The logs tell no setting in which these runs differ.", className="quiet")
-    head = [html.Td(), *(_column(place, entry, reference) for place, entry in enumerate(entries))]
+    head = [html.Td(), *(_column(place, entry, reference) for place, entry, _ in read)]
     rows = [html.Tr([_name(name), *(_value(each.get(name), base.get(name)) for each in every)]) for name in names]
     caption = "Settings that differ" if only_differences else "Settings"
     table = html.Table([html.Caption(caption), html.Thead(html.Tr(head)), html.Tbody(rows)], className="facts")

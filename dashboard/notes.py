@@ -8,21 +8,35 @@ import tempfile
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import Final
 
-from dash import Dash, Input, Output, State, ctx, no_update
-from dash.exceptions import PreventUpdate
+from dash import Dash
+from flask import Flask, Response, request
 
+from diagnose.dashboard.addresses import NOTE
 from diagnose.dashboard.store import Store
 from diagnose.logs.cache import cache_folder
 
 FOLDER: Final = "notes"
 MOST_CHARACTERS: Final = 20_000
 NOWHERE: Final = "Notes cannot be kept: the cache is switched off (DIAGNOSE_CACHE)."
+GONE: Final = "Not saved: the run is gone."
+OVERTAKEN: Final = "Not saved: the note was changed elsewhere."
+
+_saving = Lock()  # between two pages that save at once, one comes first and the other is told
 
 
 class NotKeptError(Exception):
     """A note could not be kept or read; the message says why."""
+
+
+class OvertakenError(Exception):
+    """The note is no longer the one that a page began from; `kept` is what it says now."""
+
+    def __init__(self, kept: str) -> None:
+        super().__init__(OVERTAKEN)
+        self.kept = kept
 
 
 def place_of(run: str) -> Path:
@@ -61,32 +75,47 @@ def write(run: str, text: str) -> None:
         raise NotKeptError(f"Not saved: {place.parent} cannot be written to ({_why(error)}).") from error
 
 
-def connect(app: Dash, store: Store) -> None:
-    """Show a run's note when its page opens, and keep what is written there."""
+def version_of(text: str) -> str:
+    """By which a page tells which note it began from."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
-    @app.callback(
-        Output("note", "value"),
-        Output("note-state", "children"),
-        Input("run-name", "data"),
-        Input("note", "n_blur"),
-        Input("save-note", "n_clicks"),
-        State("note", "value"),
-    )
-    def keep(name: str, _blur: int, _clicks: int, text: str | None) -> tuple[Any, str]:
-        entry = store.entry(name)
+
+def save(run: str, text: str, began_from: str) -> str:
+    """Keep the note that a page has made of the one with that version, and give the new version.
+
+    Raises `OvertakenError` where another page has written meanwhile, and `NotKeptError` as `write` does.
+    """
+    with _saving:
+        kept = read(run)
+        if version_of(text) == began_from:
+            return began_from  # nobody has typed: whatever is kept by now is newer
+        if version_of(kept) not in {began_from, version_of(text)}:
+            raise OvertakenError(kept)
+        write(run, text)
+        return version_of(read(run))
+
+
+def connect(app: Dash, store: Store) -> None:
+    """Answer `POST /note?name=…&version=…` with the text as its body; assets/note.js asks, and shows the answer."""
+    server: Flask = app.server
+
+    @server.post(f"/{NOTE}")
+    def keep() -> Response:
+        entry = store.entry(request.args.get("name", ""))
         if entry is None:
-            raise PreventUpdate
-        opening = ctx.triggered_id in {None, "run-name"}
+            return _answer(404, told=GONE)
+        text = request.get_data(as_text=True)
         try:
-            kept = read(entry.path)
-            if opening:
-                return kept, ""
-            if (text or "") == kept:
-                return no_update, "Saved." if ctx.triggered_id == "save-note" else ""
-            write(entry.path, text or "")
+            version = save(entry.path, text, request.args.get("version", ""))
+        except OvertakenError as overtaken:
+            return _answer(409, told=OVERTAKEN, text=overtaken.kept, version=version_of(overtaken.kept))
         except NotKeptError as problem:
-            return no_update, str(problem)
-        return no_update, "Saved." if text else "Deleted."
+            return _answer(503, told=str(problem))
+        return _answer(200, told="Saved." if text.strip() else "Deleted.", version=version)
+
+
+def _answer(status: int, **told: str) -> Response:
+    return Response(json.dumps(told), status=status, mimetype="application/json")
 
 
 def _replace(place: Path, text: str) -> None:

@@ -32,11 +32,13 @@ def badge(word: Health) -> html.Span:
     return html.Span([icon(word), html.Span(word)], className=f"health health-{word}")
 
 
-def card(title: str, children: Any, *, note: str = "") -> html.Section:
-    """A titled part of a page; `note` is a quiet line beside the title."""
+def card(title: str, children: Any, *, note: str = "", tool: Any = None) -> html.Section:
+    """A titled part of a page; `note` is a quiet line beside the title, `tool` a button there."""
     head: list[Any] = [html.H2(title, className="card-title")]
     if note:
         head.append(html.Span(note, className="card-note"))
+    if tool is not None:
+        head.append(tool)
     return html.Section([html.Div(head, className="card-head"), children], className="card")
 
 

@@ -93,6 +93,7 @@ def connect(app: Dash, store: Store) -> None:
         Input("smooth", "value"),
         Input("depth", "value"),
         Input("signals", "value"),
+        Input("open", "value"),
         Input("first-step", "n_submit"),
         Input("first-step", "n_blur"),
         Input("last-step", "n_submit"),
@@ -103,6 +104,8 @@ def connect(app: Dash, store: Store) -> None:
         State("run-view", "data"),
         at_start=True,
     )
+    maps = [Input(f"plot-{name}", "figure") for name in heatmaps.TITLES]
+    call_in_browser(app, "run.groups", Output("open", "data"), Output("open-choice", "style"), *maps)
     shown = [Output("first-step", "value"), Output("last-step", "value"), Output("whole-run", "style")]
     call_in_browser(app, "run.steps", shown, Input("run-view", "data"), at_start=True)
 

@@ -9,7 +9,7 @@ from dash import dcc, html
 
 from diagnose.dashboard import layer_tree
 from diagnose.dashboard.pieces import aria
-from diagnose.dashboard.view import AXES, SMOOTH, View
+from diagnose.dashboard.view import AXES, MOST_OPEN, SMOOTH, View
 from diagnose.run import Run
 
 AXIS_WORDS: Final = {"auto": "Auto", "linear": "Linear", "log": "Log"}
@@ -66,8 +66,13 @@ def depth_choice(view: View) -> html.Div:
         id="depth", value=chosen, data=depths(None), size="xs", allowDeselect=False, w=170,
         **aria(label="Group layers by"),
     )  # fmt: skip
-    told = html.Span("or select a group's name on a map", className="quiet")
-    return html.Div([_labelled("Layers", select), told], id="depth-choice", className="toolbar")
+    opened = dmc.MultiSelect(
+        id="open", value=sorted(view.opened), data=sorted(view.opened), size="xs", searchable=True, clearable=True,
+        maxValues=MOST_OPEN, placeholder="Choose groups, or select their names on a map", className="opened",
+        **aria(label="Groups of layers unfolded"),
+    )  # fmt: skip
+    unfolded = html.Div(_labelled("Unfolded", opened), id="open-choice", style={"display": "none"})
+    return html.Div([_labelled("Layers", select), unfolded], id="depth-choice", className="toolbar")
 
 
 def depths(run: Run | None) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ Axis = Literal["auto", "linear", "log"]
 
 AXES: Final[tuple[Axis, ...]] = get_args(Axis)
 SMOOTH: Final = ("auto", "off", "11", "51", "201", "1001")  # logged values of the running median
+LISTS: Final = ("open", "signals")  # each of them as often in the address as there are names
 USUAL_WIDTH, LEAST_WIDTH, MOST_WIDTH = 800, 200, 4000  # pixels of a plot
 NARROW: Final = 480  # pixels: a telephone's plot
 DEEPEST: Final = 99
@@ -37,7 +38,7 @@ class View:
 
 def view_of(told: Mapping[str, object]) -> View:
     """The view that an address's query or the page itself tells; what makes no sense is left at its default."""
-    words = {name: str(value) for name, value in told.items()}
+    words = {name: str(value) for name, value in told.items() if not isinstance(value, list)}
     axis, smooth = words.get("axis", ""), words.get("smooth", "")
     depth = _whole(words.get("depth"))
     return View(
@@ -45,10 +46,15 @@ def view_of(told: Mapping[str, object]) -> View:
         axis=axis if axis in AXES else "auto",
         smooth=smooth if smooth in SMOOTH else "auto",
         depth=min(depth, DEEPEST) if depth else None,
-        opened=frozenset([name for name in words.get("open", "").split(",") if name][:MOST_OPEN]),
-        signals=tuple(dict.fromkeys(name for name in words.get("signals", "").split(",") if name)),
+        opened=frozenset(_names(told.get("open"))[:MOST_OPEN]),
+        signals=_names(told.get("signals")),
         width=min(max(_whole(words.get("width")) or USUAL_WIDTH, LEAST_WIDTH), MOST_WIDTH),
     )
+
+
+def _names(told: object) -> tuple[str, ...]:
+    """Names are listed, never joined: one may hold whatever a separator is."""
+    return tuple(dict.fromkeys(str(name) for name in told if name)) if isinstance(told, list) else ()
 
 
 def _window(told: str) -> Window | None:

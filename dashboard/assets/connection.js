@@ -3,6 +3,7 @@
   const PERIOD_MS = 2500;
   const AGAIN_MS = 1000;
   const NEWS_MS = 4000;
+  const ANSWER_MS = 6000; // a busy server takes a second or two; one that hangs would be waited for without end
   const LOST = "Connection lost, trying again …";
   const LOCKED = "The dashboard was started again with another token. Open the address that it printed then.";
   let trouble = false;
@@ -18,7 +19,7 @@
   const ask = async () => {
     try {
       const root = document.querySelector(".brand").href;
-      const { ok, status } = await fetch(`${root}assets/mark.svg`, { cache: "no-store" });
+      const { ok, status } = await fetch(`${root}assets/mark.svg`, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
       if (ok) return "";
       return status === 403 ? LOCKED : LOST;
     } catch {

@@ -1,18 +1,22 @@
-// A run's page: what a person chooses to see is one small object of words, which is also the address's query.
+// A run's page: what a person chooses to see is one small object of words and lists, which is also the address's query.
 (() => {
-  const KEPT = ["window", "axis", "smooth", "depth", "open", "signals"];
+  const LISTS = ["open", "signals"]; // of names that may hold any character: each stands in the address by itself
+  const KEPT = ["window", "axis", "smooth", "depth", ...LISTS];
   const USUAL = { axis: "auto", smooth: "auto", depth: "auto" };
 
   const fromAddress = () => {
     const query = new URLSearchParams(window.location.search);
-    return Object.fromEntries(KEPT.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
+    return Object.fromEntries(KEPT.filter((name) => query.get(name))
+      .map((name) => [name, LISTS.includes(name) ? query.getAll(name) : query.get(name)]));
   };
 
   const intoAddress = (view) => {
     const address = new URL(window.location.href);
     for (const name of KEPT) {
-      if (view[name] && view[name] !== USUAL[name]) address.searchParams.set(name, view[name]);
-      else address.searchParams.delete(name);
+      address.searchParams.delete(name);
+      for (const value of [view[name] || []].flat()) {
+        if (value && value !== USUAL[name]) address.searchParams.append(name, value);
+      }
     }
     // Not through Dash's router, which would build the page anew.
     if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
@@ -34,6 +38,8 @@
     const [first, last] = told["xaxis.range"] || [told["xaxis.range[0]"], told["xaxis.range[1]"]];
     return first === undefined ? null : steps(Number(first), Number(last));
   };
+
+  const same = (one, other) => JSON.stringify([one || []].flat()) === JSON.stringify([other || []].flat());
 
   const press = (view) => {
     for (const button of document.querySelectorAll(".finding")) {
@@ -63,7 +69,7 @@
       const window_ = value && zoomed(value);
       return window_ == null ? null : { window: window_ };
     }
-    return { [source]: Array.isArray(value) ? value.join(",") : value || "" };
+    return { [source]: value || "" };
   };
 
   // A map's labels come once; Plotly wants one for each cell.
@@ -75,11 +81,9 @@
 
   let current = {};
   const toggle = (group) => {
-    const open = new Set((current.open || "").split(",").filter(Boolean));
+    const open = new Set(current.open || []);
     if (!open.delete(group)) open.add(group);
-    current = { ...current, open: [...open].join(",") };
-    intoAddress(current);
-    window.dash_clientside.set_props("run-view", { data: current });
+    window.dash_clientside.set_props("open", { value: [...open] });
   };
 
   window.runView = { toggle };
@@ -97,13 +101,18 @@
         }
         for (const name of KEPT) if (!view[name]) view = { ...view, [name]: "" };
         press(view);
-        if (KEPT.every((name) => (view[name] || "") === (before[name] || ""))) return no_update;
+        if (KEPT.every((name) => same(view[name], before[name]))) return no_update;
         intoAddress(view);
         return (current = { ...view, width: width() });
       },
       steps: (view) => {
         const [first, last] = ((view && view.window) || "-").split("-");
         return [first, last].map((step) => (step === "" ? null : Number(step))).concat(view && view.window ? {} : { display: "none" });
+      },
+      // The groups of layers that the maps show, folded or unfolded; where there are none, nothing is to be chosen.
+      groups: (...figures) => {
+        const groups = [...new Set(figures.flatMap((figure) => figure?.layout?.meta?.groups || []).filter(Boolean))];
+        return [groups, groups.length ? {} : { display: "none" }];
       },
       // Figures come with the window they were made for: one that a newer zoom has overtaken is not drawn. The others
       // are: they are the same in every window, and do not come again.

@@ -18,6 +18,12 @@
     setTimeout(leave, LONGEST_MS);
   };
 
+  const notify = (run, { id, title, summary }) => {
+    try {
+      new window.Notification(`${run}: ${title}`, { body: summary, tag: `${run} ${id}` });
+    } catch { /* telephones allow it to service workers alone: the page has told */ }
+  };
+
   const may = () => (window.Notification ? window.Notification.permission : "unsupported");
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
@@ -28,9 +34,7 @@
         const fresh = known ? now.findings.filter(({ id }) => !known.includes(id)) : [];
         for (const finding of fresh) {
           show(finding);
-          if (may() === "granted") {
-            new window.Notification(`${now.run}: ${finding.title}`, { body: finding.summary, tag: `${now.run} ${finding.id}` });
-          }
+          if (may() === "granted") notify(now.run, finding);
         }
         const seen = [...new Set([...(known || []), ...now.findings.map(({ id }) => id)])];
         return [seen, now.live && may() === "default" ? {} : { display: "none" }];

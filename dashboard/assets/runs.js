@@ -79,10 +79,10 @@
   };
 
   cells.GroupHead = ({ data, node }) => {
-    const { open, counts, total } = window.runsTable.told(data.group);
+    const { open, counts, total, label } = window.runsTable.told(data.group);
     return h("button", { className: "group-head", "aria-expanded": open, onClick: () => window.runsTable.fold(data.group) },
       h("span", { className: `icon icon-${open ? "minus" : "plus"}`, "aria-hidden": "true" }),
-      h("span", { className: "group-name" }, window.runsTable.group, ": ", h("strong", null, data.label)),
+      h("span", { className: "group-name" }, window.runsTable.group, ": ", h("strong", null, label)),
       h("span", { className: "quiet number" }, `${total.toLocaleString("en")} ${total === 1 ? "run" : "runs"}`),
       ...counts.map(([word, count]) =>
         h("span", { key: word, className: `count health-${word}` }, icon(word), h("strong", null, count), h("span", null, word))));

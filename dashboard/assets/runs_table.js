@@ -6,24 +6,31 @@
   const HEAD_PX = 44;
   const chosen = { health: "", symptom: "", group: "", search: "" };
   const rows = new Map(); // name -> row, all there are
-  let heads = new Map(); // the group's value as text -> the row that stands above it
+  let heads = new Map(); // the group's value -> the row that stands above it
   let told = new Map(); // the same -> how many of it are shown, by health
   let folded = new Set();
-  let seen = new Map(); // setting -> value as text -> how many runs have it
+  let seen = new Map(); // setting -> value -> how many runs have it
   let titles = {};
   let ready = null; // the grid that was made ready for this; another page has another
 
   const grid = () => (document.querySelector("#runs-grid .ag-root") ? window.dash_ag_grid.getApi("runs-grid") : null);
 
+  const isTold = (value) => value !== undefined && value !== null && value !== "";
   const shown = (value) => {
-    if (value === undefined || value === null || value === "") return undefined;
+    if (!isTold(value)) return undefined;
     if (typeof value !== "number") return String(value);
-    if (Number.isInteger(value) && Math.abs(value) < 1e6) return value.toLocaleString("en");
+    if (Number.isSafeInteger(value)) return value.toLocaleString("en");
     const size = Math.abs(value);
     if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
     return String(Number(value.toPrecision(3)));
   };
-  const inGroup = (row) => shown(row.settings?.[chosen.group]) ?? NOT_TOLD;
+  // All of a value's digits: two that are shown alike are still two.
+  const exact = (value) => (isTold(value) ? String(value) : NOT_TOLD);
+  const inGroup = (row) => exact(row.settings?.[chosen.group]);
+  const labelOf = ({ group, value }) => {
+    const alike = [...heads.values()].filter((head) => shown(head.value) === shown(value));
+    return alike.length > 1 ? group : shown(value) ?? NOT_TOLD;
+  };
 
   const matches = (row, but = "") =>
     (but === "health" || !chosen.health || row.health === chosen.health)
@@ -40,7 +47,11 @@
     for (const name of Object.keys(chosen)) chosen[name] = query.get(name) || "";
   };
   const writeAddress = () => {
-    const query = new URLSearchParams(Object.entries(chosen).filter(([, value]) => value));
+    const query = new URLSearchParams(window.location.search);
+    for (const [name, value] of Object.entries(chosen)) {
+      query.delete(name);
+      if (value) query.set(name, value);
+    }
     const address = window.location.pathname + (query.size ? `?${query}` : "");
     if (address !== window.location.pathname + window.location.search) window.history.replaceState(window.history.state, "", address);
   };
@@ -48,14 +59,14 @@
   // --- rows in --------------------------------------------------------------------------------------
   const dressed = (row) => {
     row.order = `${row.rank} ${row.health} ${(1 - (row.confidence || 0)).toFixed(3)} ${row.activity === "live" ? 0 : 1} ${row.name}`;
-    const settings = Object.entries(row.settings || {}).map(([name, value]) => `${name}=${shown(value)}`);
+    const settings = Object.entries(row.settings || {}).flatMap(([name, value]) => [`${name}=${exact(value)}`, `${name}=${shown(value)}`]);
     row.text = [row.name, row.health, row.activity, row.finding, row.stage, row.change, ...settings].join(" ").toLowerCase();
     return row;
   };
   const count = (row, by) => {
     for (const [name, value] of Object.entries(row.settings || {})) {
       const values = seen.get(name) || seen.set(name, new Map()).get(name);
-      const text = shown(value);
+      const text = exact(value);
       values.set(text, (values.get(text) || 0) + by);
       if (values.get(text) === 0) values.delete(text);
     }
@@ -90,8 +101,8 @@
     const wanted = new Map();
     if (chosen.group) {
       for (const row of rows.values()) {
-        const label = inGroup(row);
-        if (!wanted.has(label)) wanted.set(label, heads.get(label) || { name: `\u0000${chosen.group}\u0000${label}`, group: label, label, value: row.settings?.[chosen.group] });
+        const group = inGroup(row);
+        if (!wanted.has(group)) wanted.set(group, heads.get(group) || { name: `\u0000${chosen.group}\u0000${group}`, group, value: row.settings?.[chosen.group] });
       }
     }
     const before = [...heads.values()].filter((head) => wanted.get(head.group) !== head);
@@ -100,9 +111,9 @@
     if (before.length || added.length) api.applyTransaction({ add: added, remove: before });
   };
   const byValue = (a, b) => {
-    if ((a.label === NOT_TOLD) !== (b.label === NOT_TOLD)) return a.label === NOT_TOLD ? 1 : -1;
+    if (isTold(a.value) !== isTold(b.value)) return isTold(a.value) ? -1 : 1;
     if (typeof a.value === "number" && typeof b.value === "number") return a.value - b.value;
-    return a.label.localeCompare(b.label, "en", { numeric: true });
+    return a.group.localeCompare(b.group, "en", { numeric: true });
   };
   const arrange = ({ nodes }) => {
     if (!chosen.group) return;
@@ -177,6 +188,7 @@
     settings: () => [...seen].filter(([, values]) => values.size).map(([name]) => name).sort(),
     told: (group) => ({
       open: !folded.has(group),
+      label: labelOf(heads.get(group) || { group }),
       total: told.get(group)?.total || 0,
       counts: WORST_FIRST.filter((word) => told.get(group)?.by[word]).map((word) => [word, told.get(group).by[word]]),
     }),

@@ -51,14 +51,17 @@
   const replace = (id, children) => document.getElementById(id)?.replaceChildren(...children);
 
   // --- grouping and columns -------------------------------------------------------------------------
-  const read = () => {
+  const stored = () => {
     try {
       const kept = JSON.parse(window.localStorage.getItem(KEPT));
       return { hidden: [], shown: [], sort: [], ...(typeof kept === "object" ? kept : {}) };
     } catch { return { hidden: [], shown: [], sort: [] }; }
   };
+  const read = () => ({ ...stored(), ...window.runsLink.read() });
   const keep = (change) => {
-    try { window.localStorage.setItem(KEPT, JSON.stringify({ ...read(), ...change })); } catch { /* storage is off */ }
+    const kept = { ...read(), ...change };
+    try { window.localStorage.setItem(KEPT, JSON.stringify(kept)); } catch { /* storage is off */ }
+    window.runsLink.write(kept);
   };
   const setting = (name) => ({
     colId: `setting:${name}`,
@@ -154,6 +157,8 @@
       drawn = "";
       setColumns();
       setSort();
+      window.runsLink.write(read());
+      window.runsLink.startFilters(api);
       api.addEventListener("sortChanged", () => {
         if (!restoring) keep({ sort: api.getColumnState().filter(({ sort }) => sort).map(({ colId, sort, sortIndex }) => ({ colId, sort, sortIndex })) });
       });

@@ -17,6 +17,7 @@ from diagnose.dashboard.store import Entry, Store
 from diagnose.signals import TRAIN_LOSS
 
 REFRESH_MS: Final = 2000
+GONE: Final = "gone"  # the problem of a run that was there when the page was opened
 GRAPH_CONFIG: Final[Any] = {
     "displaylogo": False, "responsive": True, "doubleClick": "autosize",
     "modeBarButtonsToRemove": ["toImage"],  # the PNG button's picture names the curves
@@ -91,7 +92,8 @@ def connect(app: Dash, store: Store) -> None:
         names: list[str],
         last: dict[str, str],
     ) -> Any:
-        entries = _entries(store, names)
+        # A run's place is its colour, also when one before it is gone.
+        entries = [store.entry(name) or _gone(name) for name in names[: overlay.MOST_RUNS]]
         runs = "".join(f"{entry.name} {entry.version} {entry.activity}|" for entry in entries)
         now = {
             "runs": runs,
@@ -99,13 +101,13 @@ def connect(app: Dash, store: Store) -> None:
             "why": reference,
             "settings": f"{reference} {differing}",
         }
-        if not entries or now == last:
+        if now == last:
             raise PreventUpdate
         changed = {part for part in now if runs != last.get("runs") or now[part] != last.get(part)}
         return (
             _legend(entries) if "runs" in changed else no_update,
             overlay.figure(entries, signal, axis, dark=bool(dark)) if "plot" in changed else no_update,
-            " ".join(overlay.left_out(entries, signal, axis)) if "plot" in changed else no_update,
+            " ".join(_left_out(entries, signal, axis)) if "plot" in changed else no_update,
             differences.against(entries, reference) if "why" in changed else no_update,
             differences.settings(entries, reference, only_differences=differing)
             if "settings" in changed
@@ -129,6 +131,16 @@ def connect(app: Dash, store: Store) -> None:
 def _entries(store: Store, names: Sequence[str]) -> list[Entry]:
     found = (store.entry(name) for name in names[: overlay.MOST_RUNS])
     return [entry for entry in found if entry is not None]
+
+
+def _gone(name: str) -> Entry:
+    """What stands for a run that was deleted while the page was open."""
+    return Entry(name, "", "finished", 0.0, problem=GONE)
+
+
+def _left_out(entries: Sequence[Entry], signal: str, axis: overlay.Axis) -> list[str]:
+    gone = [f"{entry.name} is gone: its files were moved or deleted." for entry in entries if entry.problem == GONE]
+    return gone + overlay.left_out([entry for entry in entries if entry.problem != GONE], signal, axis)
 
 
 def _controls(entries: Sequence[Entry], told: Mapping[str, str]) -> html.Div:
@@ -183,7 +195,7 @@ def _legend(entries: Sequence[Entry]) -> list[html.Div]:
                 html.Span(className=f"swatch swatch-{place}", **aria(hidden="true")),
                 html.Span(str(place + 1), className="quiet"),
                 dcc.Link(entry.name, href=addresses.run_address(entry.name)),
-                badge(health(entry)),
+                html.Span(GONE, className="quiet") if entry.problem == GONE else badge(health(entry)),
             ],
             className="compare-run",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
@@ -14,21 +15,24 @@ from diagnose.dashboard.health import health
 from diagnose.dashboard.pieces import digest, hidden, hint
 from diagnose.dashboard.run_plots import graph, plot
 from diagnose.dashboard.store import Entry, Store
-from diagnose.dashboard.view import view_of
+from diagnose.dashboard.view import LISTS, view_of
 from diagnose.run import Run
 
+AWAIT_MS: Final = 2000
 REFRESH_MS: Final = 750  # with the store's listing of a second: what is flushed is seen within two
 
 # Each part of the page is a place that a card is put into; a card is sent again only when it has changed,
 # so that what a person has unfolded or selected stays.
+GONE: Final = "gone"  # instead of what a run's state is told by
 PARTS: Final = ("verdict", "problem", "prescription", "causes", "findings", "schedule", "blackbox", "setup")
 
 
 def layout(store: Store, name: str, search: str = "") -> html.Div:
     """The page's places, as the address's query sets them; the first refresh fills them."""
-    if store.entry(name) is None:
-        return _no_such_run()
-    view = view_of(addresses.settings(search))
+    entry = store.entry(name)
+    if entry is None:
+        return _no_such_run(name)
+    view = view_of({**addresses.settings(search), **addresses.listed(search, LISTS)})
     return html.Div(
         [
             dcc.Interval(id="run-refresh", interval=REFRESH_MS),
@@ -44,7 +48,7 @@ def layout(store: Store, name: str, search: str = "") -> html.Div:
             html.Div(
                 [
                     html.Div([toolbar.toolbar(view), plot("loss")], className="main-curve"),
-                    html.Div([_place("prescription"), _place("causes"), note.card()], className="beside"),
+                    html.Div([_place("prescription"), _place("causes"), note.card(entry)], className="beside"),
                     html.Div([plot("lr", _place("schedule")), plot("grad-norm")], className="pair"),
                     _place("findings"),
                 ],
@@ -68,6 +72,7 @@ def connect(app: Dash, store: Store) -> None:
     run_plots.connect(app, store)
     alerts.connect(app)
     notes.connect(app, store)
+    _show_once_begun(app, store)
 
     @app.callback(
         [Output(f"run-{part}", "children") for part in PARTS],
@@ -85,7 +90,7 @@ def connect(app: Dash, store: Store) -> None:
     def refresh(_: int | None, name: str, shown: dict[str, str]) -> tuple[Any, ...]:
         entry = store.entry(name)
         if entry is None:
-            raise PreventUpdate  # deleted while open: what was known of it stays on the page
+            return _gone(shown)
         state = f"{entry.version} {entry.last_write_s} {entry.activity}"
         if shown.get("state") == state:
             raise PreventUpdate
@@ -93,6 +98,23 @@ def connect(app: Dash, store: Store) -> None:
         digests = {part: digest(cards[part]) for part in PARTS}
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         return (*children, {**digests, "state": state}, alerts.critical(entry), *_choices(entry))
+
+
+def _gone(shown: Mapping[str, str]) -> tuple[Any, ...]:
+    """The answer for a run that was deleted while its page was open: what was known of it stays."""
+    if shown.get("state") == GONE:
+        raise PreventUpdate
+    told = html.Div(
+        hint(
+            "This run is gone",
+            html.P("Its files were moved or deleted. The page shows what was known of it until then."),
+            dcc.Link("Back to all runs", href=addresses.RUNS),
+            name="unreadable",
+        ),
+        className="run-gone",
+    )
+    children = [told if part == "problem" else no_update for part in PARTS]
+    return (*children, {**shown, "problem": GONE, "state": GONE}, *[no_update] * 5)
 
 
 def _choices(entry: Entry) -> tuple[Any, ...]:
@@ -137,13 +159,32 @@ def _problem(entry: Entry) -> html.Div | None:
     )
 
 
-def _no_such_run() -> html.Div:
+def _no_such_run(name: str) -> html.Div:
     return html.Div(
-        hint(
-            "No run by that name",
-            html.P("It may have been moved or deleted since the list was shown."),
-            dcc.Link("Back to all runs", href=addresses.RUNS),
-            name="unreadable",
-        ),
+        [
+            dcc.Interval(id="run-awaited-refresh", interval=AWAIT_MS),
+            dcc.Store(id="run-awaited", data=name),
+            hint(
+                "No run by that name",
+                html.P("It may have been moved or deleted since the list was shown, or not have begun."),
+                html.P("The page shows the run as soon as there is one."),
+                dcc.Link("Back to all runs", href=addresses.RUNS),
+                name="unreadable",
+            ),
+        ],
         className="page",
     )
+
+
+def _show_once_begun(app: Dash, store: Store) -> None:
+    @app.callback(
+        Output("page", "children", allow_duplicate=True),  # as the frame puts a page there
+        Input("run-awaited-refresh", "n_intervals"),
+        State("run-awaited", "data"),
+        State("address", "search"),
+        prevent_initial_call=True,
+    )
+    def begin(_: int, name: str, search: str | None) -> html.Div:
+        if store.entry(name) is None:
+            raise PreventUpdate
+        return layout(store, name, search or "")

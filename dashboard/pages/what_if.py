@@ -15,7 +15,7 @@ from diagnose.dashboard import coupling_graph
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.fields import FIELDS, Field, problem, stop_of
-from diagnose.dashboard.pieces import aria, card
+from diagnose.dashboard.pieces import aria, card, png_button
 from diagnose.diagnosis import Prescription
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.applying import apply
@@ -41,8 +41,17 @@ def layout(told: Mapping[str, str]) -> html.Div:
     about = "Change a setting: what is coupled to it follows, with its formula's number, reason and source."
     answer = [
         html.Div(id="what-if-answer"),
-        card("Schedule", html.Div([_graph("schedule"), html.P(id="what-if-shapes", className="card-note")])),
-        card("Couplings", _graph("couplings"), note="point at a setting to see what it pulls"),
+        card(
+            "Schedule",
+            html.Div([_graph("schedule"), html.P(id="what-if-shapes", className="card-note")]),
+            tool=png_button("plot-schedule", "schedule"),
+        ),
+        card(
+            "Couplings",
+            _graph("couplings"),
+            note="point at a setting to see what it pulls",
+            tool=png_button("plot-couplings", "couplings"),
+        ),
     ]
     return html.Div(
         [

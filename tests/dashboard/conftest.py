@@ -97,6 +97,34 @@ def address(samples: Path, start: Start) -> str:
     return start(samples)
 
 
+class Restarted:
+    """One port, on which a server is started and ended as a test needs it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.port = root, 0
+        self._stop: Callable[[], None] | None = None
+
+    def start(self, token: str | None = None) -> str:
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        self._stop = in_thread(make_app(self.root, token), listener)
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        if self._stop is not None:
+            self._stop()
+        self._stop = None
+
+
+@pytest.fixture
+def server(tmp_path: Path, write_run: WriteRun) -> Iterator[Restarted]:
+    """A server of a run called `first`, to be started."""
+    write_run(tmp_path, "first", steps=200)
+    one = Restarted(tmp_path)
+    yield one
+    one.stop()
+
+
 @pytest.fixture(scope="session")
 def ill(open_visit: Callable[..., Any], address: str) -> Iterator[Any]:
     """The diverging run's page, opened once for the tests that only look at it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from urllib.parse import quote
 
 import pytest
@@ -54,6 +55,28 @@ def test_a_run_that_does_not_log_the_signal_is_said_to_be_missing(visit, samples
     page.locator("#plot-compare .trace").first.wait_for()
     x = page.evaluate("[...document.querySelector('#plot-compare .js-plotly-plot')._fullData[0].x]")
     assert x[1] - x[0] == 128  # samples of one step
+
+
+def test_a_run_that_vanishes_is_said_to_be_gone_and_the_others_keep_their_colours(visit, start, write_run, tmp_path):
+    for name in ("vanish", "second", "third"):
+        write_run(tmp_path, name, steps=50)
+    one, other, address = visit(), visit(), start(tmp_path)
+    one.page.goto(f"{address}/compare?run=vanish&run=second&run=third")
+    one.page.locator("#plot-compare .trace").nth(2).wait_for()
+    colours = (
+        "[...document.querySelector('#plot-compare .js-plotly-plot').data].map(({name, line}) => name + line.color)"
+    )
+    before = one.page.evaluate(colours)
+    other.page.goto(f"{address}/run?name=vanish")
+    report = other.page.get_by_role("link", name="Markdown")
+    report.wait_for()
+    shutil.rmtree(tmp_path / "vanish")
+    one.page.locator("#compare-left-out", has_text="vanish is gone: its files were moved or deleted.").wait_for()
+    assert one.page.evaluate(colours) == before[1:]
+    one.page.locator("#compare-why", has_text="vanish cannot be read, or is gone: choose another run").wait_for()
+    one.page.locator(".compare-run", has_text="vanish").get_by_text("gone", exact=True).wait_for()
+    other.page.get_by_role("heading", name="This run is gone").wait_for()
+    assert not report.is_visible()
 
 
 @pytest.mark.slow  # a drag or a key is lost where a loaded machine still draws

@@ -2,37 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
-
-from diagnose.dashboard.server import in_thread, make_app
-
-
-class Restarted:
-    """One port, on which a server is started and ended as a test needs it."""
-
-    def __init__(self, root):
-        self.root, self.port, self._stop = root, 0, None
-
-    def start(self, token: str | None = None) -> str:
-        listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
-        self._stop = in_thread(make_app(self.root, token), listener)
-        return f"http://127.0.0.1:{self.port}"
-
-    def stop(self) -> None:
-        if self._stop is not None:
-            self._stop()
-        self._stop = None
-
-
-@pytest.fixture
-def server(tmp_path, write_run):
-    write_run(tmp_path, "first", steps=200)
-    one = Restarted(tmp_path)
-    yield one
-    one.stop()
 
 
 def test_a_lost_connection_is_told_and_the_page_goes_on_by_itself(server, visit, write_run):
@@ -71,6 +41,17 @@ def test_the_same_token_lets_the_page_go_on_and_another_is_told(server, visit):
     other_tab = page.context.new_page()
     other_tab.goto(f"{address}/?token=quite-another-token")
     told.wait_for(state="hidden")
+
+
+@pytest.mark.slow  # it waits as long as the page does
+def test_a_server_that_takes_requests_and_never_answers_is_told(visit, address):
+    page = visit().page
+    page.goto(address)
+    page.get_by_role("link", name="ill", exact=True).wait_for()
+    page.route("**/assets/mark.svg", lambda _: None)
+    page.get_by_text("Connection lost").wait_for(timeout=30_000)
+    page.unroute_all()
+    page.get_by_text("Connected again").wait_for()
 
 
 @pytest.mark.slow

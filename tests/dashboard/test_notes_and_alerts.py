@@ -1,7 +1,10 @@
 """What a person writes about a run, and what the open page tells of it by itself."""
 
 import math
+import shutil
 import time
+
+import pytest
 
 from diagnose.dashboard import notes
 from diagnose.logs.writing import EventFile
@@ -31,6 +34,67 @@ def test_a_note_is_saved_when_it_is_left_and_comes_back_as_plain_text(visit, sta
     assert notes.read(str(run)) == HOSTILE
 
 
+def test_of_two_pages_the_one_that_began_from_an_older_note_overwrites_nothing(tmp_path):
+    run = str(tmp_path)
+    empty = notes.version_of("")
+    first = notes.save(run, "from one page", empty)
+    assert notes.save(run, "", empty) == empty  # another page, where nobody has typed
+    with pytest.raises(notes.OvertakenError) as overtaken:
+        notes.save(run, "from another", empty)
+    assert overtaken.value.kept == notes.read(run) == "from one page"
+    assert notes.save(run, "from one page", empty) == first  # both wrote the same
+    assert notes.save(run, " ", first) == empty
+    assert notes.read(run) == ""
+
+
+def test_a_stale_page_shows_both_notes_and_a_person_chooses(visit, start, write_run, tmp_path):
+    run = str(write_run(tmp_path, "sound", steps=60).parent)
+    address = start(tmp_path)
+    stale, other = (_open(visit(), address, "sound") for _ in range(2))
+    fields = [page.get_by_label("Your notes on this run") for page in (stale, other)]
+    fields[1].fill("from the other")
+    other.get_by_role("button", name="Save").click()
+    other.locator("#note-state", has_text="Saved.").wait_for()
+    fields[0].click()
+    stale.locator("h1").click()  # in and out, and nothing typed
+    fields[0].fill("mine")
+    stale.locator("h1").click()
+    stale.locator("#note-other", has_text="from the other").wait_for()
+    assert notes.read(run) == "from the other"
+    stale.get_by_role("button", name="Keep mine").click()
+    stale.locator("#note-state", has_text="Saved.").wait_for()
+    assert notes.read(run) == "mine"
+    assert not stale.locator("#note-other").is_visible()
+    fields[1].fill("once more")
+    other.locator("#note-other", has_text="mine").wait_for()  # told where typing pauses
+    other.get_by_role("button", name="Take this one").click()
+    assert (fields[1].input_value(), notes.read(run)) == ("mine", "mine")
+
+
+def test_what_could_not_be_saved_is_said_and_saved_later(server, visit):
+    one = visit()
+    page = _open(one, server.start(), "first")
+    run, field, state = (
+        str(server.root / "first"),
+        page.get_by_label("Your notes on this run"),
+        page.locator("#note-state"),
+    )
+    server.stop()
+    field.fill("typed while nobody listened")
+    page.locator("h1").click()
+    state.filter(has_text="Not saved: the server does not answer").wait_for()
+    server.start()
+    state.filter(has_text="Saved.").wait_for()
+    assert notes.read(run) == "typed while nobody listened"
+    field.fill("typed, and the page loaded anew")
+    page.reload()
+    one.until("document.querySelector('#note')?.value === 'typed, and the page loaded anew'")
+    shutil.rmtree(run)
+    field.fill("typed, and no run")
+    page.get_by_role("button", name="Save").click()
+    state.filter(has_text="Not saved: the run is gone.").wait_for()
+
+
 def test_a_cache_that_cannot_be_written_is_said_and_the_note_stays_on_the_page(
     visit, start, write_run, tmp_path, monkeypatch
 ):
@@ -49,7 +113,10 @@ def test_a_new_critical_finding_is_told_and_an_old_one_is_not(visit, start, tmp_
         for step in range(300):
             log.write_step(step, time.time(), [("loss/train", 2 * math.exp(-step / 200) + 0.1)], {})
         log.flush()
-        one = visit()
+        one = visit(stranger=True)
+        one.page.add_init_script(  # as on a telephone
+            "window.Notification = class { static permission = 'granted'; constructor() { throw new TypeError(); } };"
+        )
         page = _open(one, start(tmp_path), "live")
         page.locator(".key-numbers", has_text="299").wait_for()
         assert not page.locator(".toast").count()
@@ -58,6 +125,10 @@ def test_a_new_critical_finding_is_told_and_an_old_one_is_not(visit, start, tmp_
         log.flush()
         toast = page.locator("[role=alert] .toast", has_text="NaN loss")
         toast.wait_for()
+        log.write_step(330, time.time(), [("loss/train", math.nan)], {})
+        log.flush()
+        page.locator(".key-numbers", has_text="330").wait_for()
+        assert toast.count() == 1
         toast.get_by_role("button", name="Dismiss").click()
         page.reload()
         page.locator(".finding", has_text="NaN loss").wait_for()

@@ -104,6 +104,15 @@ def test_a_name_that_is_no_run_says_so(visit, address, name):
     page.get_by_text("No run by that name").wait_for()
 
 
+def test_a_run_that_begins_later_is_shown_as_soon_as_it_does(visit, start, write_run, tmp_path):
+    page = visit().page
+    page.goto(f"{start(tmp_path)}/run?name=later&axis=log")
+    page.get_by_text("No run by that name").wait_for()
+    write_run(tmp_path, "later", steps=60)
+    page.locator(".verdict h1", has_text="later").wait_for()
+    assert "axis=log" in page.url
+
+
 def test_an_unreadable_run_says_why(visit, address):
     page = visit().page
     page.goto(f"{address}/run?name=damaged")

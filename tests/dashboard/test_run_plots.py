@@ -5,6 +5,8 @@ import time
 import numpy as np
 import pytest
 
+from diagnose.dashboard import addresses
+from diagnose.dashboard.view import view_of
 from diagnose.logs.writing import EventFile
 
 STEPS = "document.querySelector('#plot-{0} .js-plotly-plot')?._fullLayout?.xaxis.range"
@@ -26,6 +28,12 @@ def _drag(page, plot, first, last):
     page.mouse.up()
 
 
+def test_a_view_lists_names_whatever_characters_they_hold():
+    view = view_of({"signals": ["acc,top5", "", "acc,top5"], "open": ["a.b", "c,d"], "window": ["1-2"], "axis": "log"})
+    assert (view.signals, view.opened, view.window, view.axis) == (("acc,top5",), {"a.b", "c,d"}, None, "log")
+    assert addresses.listed("?open=a,b&open=c&name=x", ["open", "signals"]) == {"open": ["a,b", "c"], "signals": []}
+
+
 @pytest.fixture(scope="module")
 def long(tmp_path_factory, start):
     """A run of 30,000 noisy steps with one spike, a NaN gap, and a signal of its own."""
@@ -34,7 +42,7 @@ def long(tmp_path_factory, start):
     with EventFile(root / "run") as log:
         for step in range(30_000):
             loss = 40.0 if step == 20_321 else 2 + 0.2 * noise[step]
-            scalars = [("loss/train", loss), ("grad_norm", 1 + 0.1 * abs(noise[step])), ("my/own", float(step % 7))]
+            scalars = [("loss/train", loss), ("grad_norm", 1 + 0.1 * abs(noise[step])), ("my/own,k=1", float(step % 7))]
             log.write_step(step, time.time(), scalars, {})
     return start(root)
 
@@ -93,7 +101,7 @@ def test_a_query_that_makes_no_sense_shows_the_whole_run(visit, long):
 
 def test_any_signal_of_the_log_can_be_drawn(visit, long):
     one = visit()
-    page = _open(one, long, "name=run&signals=my/own")
+    page = _open(one, long, "name=run&signals=my/own,k=1")  # a comma is part of a name
     page.locator("#plot-other .scatterlayer .trace").first.wait_for()
 
 
@@ -140,6 +148,14 @@ def test_two_hundred_layers_are_grouped_and_a_group_unfolds(visit, start, tmp_pa
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     labels.filter(has_text="▾").first.wait_for()
     one.until("new URLSearchParams(location.search).get('open') === 'blocks.1.part'")
+    page.locator("#open").focus()  # and now by keys alone
+    page.keyboard.type("blocks.3")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    one.until("String(new URLSearchParams(location.search).getAll('open')) === 'blocks.1.part,blocks.3.part'")
+    labels.filter(has_text="▾ blocks.3.part").first.wait_for()
+    page.keyboard.press("Backspace")
+    one.until("String(new URLSearchParams(location.search).getAll('open')) === 'blocks.1.part'")
 
 
 def test_the_black_box_tells_where_a_nan_began(visit, start, fixture_run):

@@ -69,6 +69,47 @@ def test_the_filter_keeps_the_runs_that_match(visit, address):
     assert _row(page, "sound").count() == 1
 
 
+@pytest.mark.slow
+def test_a_link_holds_columns_sorting_and_column_filters(visit, address):
+    one = visit(stranger=True)
+    one.page.goto(f"{address}/?shown=steps&shown=setting:momentum&hidden=train&sort=name:desc")
+    names = (
+        "[...document.querySelectorAll('.ag-row')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
+        ".map(row => row.querySelector('.run-link').textContent)"
+    )
+    one.until(f"{names}.length === 4 && {names}[0] === 'sound'")
+    heads = one.page.locator(".ag-header-cell-text")
+    told = heads.all_inner_texts()
+    assert {"Steps", "momentum"} <= set(told)
+    assert "Loss" not in told
+    one.page.get_by_role("columnheader", name="Run").click()  # once more: not sorted by it
+    one.until("!location.search.includes('sort=name')")
+    one.page.get_by_role("columnheader", name="Run").click()
+    one.until("new URLSearchParams(location.search).get('sort') === 'name:asc'")
+    one.page.evaluate(
+        "dash_ag_grid.getApi('runs-grid').setFilterModel({name: {filterType: 'text', type: 'contains', filter: 'sou'}})"
+    )
+    one.until("location.search.includes('filter=') && document.querySelectorAll('.ag-row').length === 1")
+
+    other = visit(stranger=True)
+    other.page.goto(one.page.url)
+    other.until(f"{names}.length === 1 && {names}[0] === 'sound'")
+    assert other.page.locator(".ag-header-cell-text").all_inner_texts() == told
+
+
+def test_groups_are_told_apart_by_all_of_a_value_s_digits(visit, start, tmp_path, write_run):
+    for name, seed, dropout in (("a", 1_234_567, 0.12345), ("b", 1_234_890, 0.12349), ("c", 7, 0.5)):
+        write_run(tmp_path, name, steps=40, seed=seed, dropout=dropout)
+    page = visit().page
+    page.goto(f"{start(tmp_path)}/?group=seed")
+    heads = page.locator(".group-name strong")
+    heads.nth(2).wait_for()
+    assert heads.all_inner_texts() == ["7", "1,234,567", "1,234,890"]
+    page.get_by_label("Group by").select_option("dropout")
+    page.locator(".group-name", has_text="dropout: 0.5").wait_for()
+    assert heads.all_inner_texts() == ["0.12345", "0.12349", "0.5"]
+
+
 @pytest.mark.parametrize("path", ["/", "/run?name=ill"])
 def test_no_request_leaves_the_host_and_the_browser_has_nothing_to_complain_about(visit, address, path):
     one = visit()

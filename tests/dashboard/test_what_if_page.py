@@ -117,6 +117,16 @@ def test_the_graph_shows_what_was_pulled_along_which_edge(asking):
     assert sorted(asking.page.evaluate(bold)) == ["batch_size", "lr", "warmup_steps"]
 
 
+def test_both_plots_come_as_pictures(asking):
+    for name in ("schedule", "couplings"):
+        with asking.page.expect_download() as loaded:
+            asking.page.locator(f"[data-png=plot-{name}]").click()
+        assert loaded.value.suggested_filename == f"{name}.png"
+        picture = loaded.value.path().read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 20_000  # more than an empty sheet
+
+
 @pytest.mark.slow
 def test_the_schedule_is_drawn_as_its_name_says_and_told_in_words(visit, address):
     page = visit().page
