@@ -42,7 +42,7 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     _number("lr", "lr", 70),
     {"field": "optimizer", "headerName": "Optimizer", "width": 94, **_WORDS},
     _number("batch", "Batch", 70),
-    {"field": "activity", "headerName": "State", "width": 100, "hide": True, "cellRenderer": "Activity", **_WORDS},
+    {"field": "activity", "headerName": "State", "width": 150, "hide": True, "cellRenderer": "Activity", **_WORDS},
     {"field": "stage", "headerName": "Stage", "width": 126, "hide": True, **_WORDS},
     _number("steps", "Steps", 90, hide=True),
     _number("left_s", "Time left", 110, hide=True),

@@ -22,7 +22,7 @@ from diagnose.dashboard.summary import Summary
 from diagnose.logs.cache import cache_folder
 
 NAME: Final = "dashboard.sqlite"
-FORMAT: Final = 1  # to be raised where a summary holds other things, or runs are examined otherwise
+FORMAT: Final = 2  # to be raised where a summary holds other things, or runs are examined otherwise
 PATIENCE_S: Final = 2.0  # that another server may be writing
 UNUSED_S: Final = 90 * 86_400  # of roots that nobody has looked at for so long, nothing is kept
 

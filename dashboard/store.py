@@ -177,7 +177,7 @@ def _entry_of(place: Place, now_s: float, case: _Case, diagnosis: Diagnosis | No
         place.last_write_s,
         now_s,
         told.get("pause_s", 0.0),
-        ended=told.get("ended", False),
+        ended=told.get("ended"),
         marks_its_end=told.get("marks_its_end", False),
     )
     return Entry(place.name, place.path, state, place.last_write_s, diagnosis, case.problem, case.summary)

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
@@ -175,7 +174,13 @@ class Monitor:
             self._guard.run(f"log({name}=…)", self._log_one, step, split, name, value)
 
     def close(self) -> None:
-        """Remove all hooks, write what is left, close the log and tell what that showed; safe to call twice."""
+        """Remove all hooks, write what is left, close the log and tell what that showed; safe to call twice.
+
+        Called while an exception is on its way or being handled, the log says that this one ended the training.
+        """
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -185,7 +190,8 @@ class Monitor:
             self._loaders.close()
             self._keeper.close()
         self._guard.run("closing", self._course.close)
-        self._closing()
+        self._stream.end(error)
+        self._closing.detach()
         forget(self._stream)
         while not self._watch.news.empty():
             self._tell()
@@ -193,13 +199,8 @@ class Monitor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._close(error)
 
     # --- hooks ------------------------------------------------------------------------------------
 
@@ -238,8 +239,9 @@ class Monitor:
         while not self._watch.news.empty():
             finding = self._tell()
             if finding.id in self._halt_on:
-                self.close()
-                raise TrainingHalted(finding)
+                halted = TrainingHalted(finding)
+                self._close(halted)
+                raise halted
 
     def _tell(self) -> Finding:
         finding = self._watch.news.get()

@@ -16,8 +16,9 @@ import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from diagnose.endings import FINISHED, Ending
 from diagnose.hooks.ranks import RankFile
-from diagnose.logs import layout
+from diagnose.logs import ending_text, layout
 from diagnose.logs.writing import EventFile
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Writer:
         self._mirror = mirror
         self._failed = False
         self._last_step = 0
+        self._ending = FINISHED
         self._queue: queue.Queue[Block | tuple[str, float] | None] = queue.Queue(QUEUED_BLOCKS)
         self._thread = threading.Thread(target=self._work, name="diagnose-writer", daemon=True)
         self._thread.start()
@@ -102,9 +104,9 @@ class Writer:
         except queue.Full:
             self._drop(len(block), "the disk is slower than the training")
 
-    def close(self) -> None:
-        """Write what is queued and close the file; returns after at most half a minute."""
-        self.open = False
+    def close(self, ending: Ending) -> None:
+        """Write what is queued and how training ended, and close the file; returns after at most half a minute."""
+        self.open, self._ending = False, ending
         try:
             self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
         except queue.Full:
@@ -115,7 +117,7 @@ class Writer:
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             if isinstance(item, tuple):
-                self._try(partial(self._file.write_setup, *item), steps=0)
+                self._try(partial(self._file.write_text, layout.SETUP_TAG, *item), steps=0)
                 continue
             try:
                 values = item.values()
@@ -136,10 +138,13 @@ class Writer:
         self._file.flush()
 
     def _finish(self) -> None:
-        ending = [(layout.CLOSED_TAG, 1.0)]
+        cut_short = self._ending is not FINISHED
+        if cut_short:
+            self._file.write_text(layout.ENDING_TAG, ending_text.as_json(self._ending), time.time())
+        marks = [(layout.CLOSED_TAG, layout.CUT_SHORT if cut_short else layout.CLOSED)]
         if self.dropped:
-            ending.append((layout.DROPPED_TAG, float(self.dropped)))
-        self._file.write_step(self._last_step, time.time(), ending, {})
+            marks.append((layout.DROPPED_TAG, float(self.dropped)))
+        self._file.write_step(self._last_step, time.time(), marks, {})
         self._file.close()
 
     def _try(self, write: Callable[[], None], steps: int) -> None:

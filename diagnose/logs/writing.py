@@ -38,16 +38,20 @@ class EventFile:
         self._write(Event(wall_time=time.time(), file_version=layout.FILE_VERSION))
         self._file.flush()
 
-    def write_setup(self, setup_json: str, wall_time: float) -> None:
-        """Write the set-up as a text summary."""
+    def write_text(self, tag: str, text: str, wall_time: float) -> None:
+        """Write a text summary."""
         event = Event(wall_time=wall_time)
-        value = event.summary.value.add(tag=layout.SETUP_TAG)
+        value = event.summary.value.add(tag=tag)
         value.metadata.plugin_data.plugin_name = layout.TEXT_PLUGIN
         value.metadata.data_class = DATA_CLASS_TENSOR
         value.tensor.dtype = DT_STRING
         value.tensor.tensor_shape.dim.add(size=1)
-        value.tensor.string_val.append(setup_json.encode())
+        value.tensor.string_val.append(text.encode(errors="replace"))
         self._write(event)
+
+    def write_setup(self, setup_json: str, wall_time: float) -> None:
+        """Write the set-up."""
+        self.write_text(layout.SETUP_TAG, setup_json, wall_time)
 
     def write_step(
         self,

@@ -84,7 +84,13 @@ def few_passes(run: Run) -> Finding | None:
     Source: K41, K49 (deep-dive §4).
     """
     batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
-    if batch is None or samples is None or not 1 < samples <= LARGE_SET or not run.closed or is_fine_tuning(run.setup):
+    if (
+        batch is None
+        or samples is None
+        or not 1 < samples <= LARGE_SET
+        or not run.finished
+        or is_fine_tuning(run.setup)
+    ):
         return None
     passes = run.steps * batch / samples
     if passes >= PASSES or not passes > 0:

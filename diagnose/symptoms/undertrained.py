@@ -62,7 +62,7 @@ def find(run: Run) -> Iterator[Finding]:
     first = int(curve.steps[-(len(curve) // QUARTER)])
     yield Finding(
         id="undertrained",
-        severity=Severity.WARNING if much and cut_off and not _still_open(run) else Severity.INFO,
+        severity=Severity.WARNING if much and cut_off and not _did_not_end(run) else Severity.INFO,
         confidence=0.5 + 0.4 * curves.sigmoid(3 * (left / fall / MUCH_LEFT - 1.2)),
         window=(first, int(curve.steps[-1])),
         summary=(
@@ -136,9 +136,9 @@ def _always_falls(curve: curves.Curve) -> bool:
     return len(curve) >= FEWEST and bool((np.diff(curve.values) < 0).all())
 
 
-def _still_open(run: Run) -> bool:
-    """Whether the log is one of ours and was not closed: the run goes on, or was killed."""
-    return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.closed
+def _did_not_end(run: Run) -> bool:
+    """Whether the log is one of ours and does not say that training ended by itself: it goes on, or was cut short."""
+    return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.finished
 
 
 def _crawls(run: Run) -> bool:
