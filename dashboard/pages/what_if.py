@@ -48,6 +48,7 @@ def layout(told: Mapping[str, str]) -> html.Div:
         [
             dcc.Store(id="what-if-address"),
             dcc.Store(id="what-if-slid"),
+            dcc.Store(id="what-if-dragged"),
             dcc.Store(id="what-if-followed"),
             dcc.Store(id="what-if-stops", data={name: field.stops for name, field in FIELDS.items() if field.stops}),
             html.H1("What if"),
@@ -95,8 +96,9 @@ def connect(app: Dash) -> None:
 
     sliders, stops = {"type": "slider", "name": ALL}, State("what-if-stops", "data")
     boxes = [{"type": "now", "name": ALL}, {"type": "new", "name": ALL}]
+    moved = [Input(sliders, "value"), Input("what-if-dragged", "data")]
     states, inputs = [State(box, "value") for box in boxes], [Input(box, "value") for box in boxes]
-    call_in_browser(app, "whatif.slide", Output("what-if-slid", "data"), Input(sliders, "value"), stops, *states)
+    call_in_browser(app, "whatif.slide", Output("what-if-slid", "data"), *moved, stops, *states)
     call_in_browser(app, "whatif.follow", Output("what-if-followed", "data"), *inputs, stops, State(sliders, "value"))
 
 
@@ -110,14 +112,14 @@ def _field(field: Field, now: str, new: str) -> html.Div:
 
 def _box(kind: str, name: str, value: str) -> dmc.TextInput:
     told = f"{name} {'now' if kind == 'now' else 'to be'}"
-    return dmc.TextInput(id={"type": kind, "name": name}, value=value, debounce=400, size="xs", **aria(label=told))
+    return dmc.TextInput(id={"type": kind, "name": name}, value=value, debounce=True, size="xs", **aria(label=told))
 
 
 def _slider(field: Field, shown: str) -> dmc.Slider:
     """A slider over usual values; the scripts carry them to the field and back."""
     return dmc.Slider(
         id={"type": "slider", "name": field.name}, min=0, max=len(field.stops) - 1, step=1,
-        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="var(--quiet)", updatemode="drag",
+        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="var(--quiet)",
         thumbLabel=f"{field.name} to be, over usual values", className="slider",
     )  # fmt: skip
 

@@ -56,7 +56,6 @@ def test_a_run_that_does_not_log_the_signal_is_said_to_be_missing(visit, samples
     assert x[1] - x[0] == 128  # samples of one step
 
 
-@pytest.mark.slow  # a drag or a key is lost where a loaded machine still draws
 def test_the_address_holds_signal_axis_zoom_reference_and_table(visit, address):
     one = visit()
     page = one.page

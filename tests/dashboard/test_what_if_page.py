@@ -36,7 +36,6 @@ def test_what_is_no_setting_is_answered_in_words(visit, address):
     page.locator("#what-if-answer", has_text="Fill in what a setting is to be").wait_for()
 
 
-@pytest.mark.slow  # a drag or a key is lost where a loaded machine still draws
 def test_a_slider_moves_its_field_and_a_field_its_slider(visit, address):
     one = visit()
     page = one.page
