@@ -38,7 +38,7 @@
 
   cells.Finding = ({ data }) =>
     h("div", { className: "two-lines", title: data.summary || data.finding },
-      h("span", { className: data.summary ? "" : "wrapping" }, data.finding || none()),
+      h("span", { className: data.summary ? "finding-short" : "wrapping" }, data.finding || none()),
       data.stage && h("span", { className: "second-line" }, data.stage));
 
   cells.Change = ({ data }) =>

@@ -85,7 +85,7 @@ def connect(app: Dash, store: Store) -> None:
     def refresh(_: int | None, name: str, shown: dict[str, str]) -> tuple[Any, ...]:
         entry = store.entry(name)
         if entry is None:
-            raise PreventUpdate  # deleted while open: what was known of it stays on the page
+            return _gone(shown)
         state = f"{id(entry.diagnosis)} {entry.last_write_s} {entry.activity}"
         if shown.get("state") == state:
             raise PreventUpdate
@@ -93,6 +93,15 @@ def connect(app: Dash, store: Store) -> None:
         digests = {part: digest(cards[part]) for part in PARTS}
         children = [no_update if shown.get(part) == digests[part] else cards[part] for part in PARTS]
         return (*children, {**digests, "state": state}, alerts.critical(entry), *_choices(entry))
+
+
+def _gone(shown: dict[str, str]) -> tuple[Any, ...]:
+    """Deleted while open: what was known of it stays on the page, and that it is gone is said."""
+    if not shown.get("state"):
+        raise PreventUpdate
+    told = hint("This run is gone", html.P("Its files were moved or deleted. What stands here is what was last read."))
+    parts = [told if part == "problem" else no_update for part in PARTS]
+    return (*parts, {**shown, "problem": digest(told), "state": ""}, *[no_update] * 5)
 
 
 def _choices(entry: Entry) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
 
 from diagnose import schedule_curves
 from diagnose.dashboard import coupling_graph
+from diagnose.dashboard.addresses import NEW, consequences_address
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.fields import FIELDS, Field, problem, stop_of
@@ -24,7 +25,7 @@ from diagnose.prescriptions.settings import Settings, from_config
 from diagnose.reports.figures import PALETTE, themed
 
 FIRST_CHANGE: Final = {"batch_size": "1024"}
-NEW: Final = "new."  # before the name of a setting that is to change, in the page's address
+FILES: Final = {"md": "Markdown", "json": "JSON"}
 MEND: Final = "Nothing follows yet: one of the fields holds what cannot be meant. It says so below it."
 POINTS: Final = 200  # of a drawn schedule
 GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
@@ -84,7 +85,8 @@ def connect(app: Dash) -> None:
         ways = {} if answered == MEND else _ways(config, told)
         schedule = _schedule(ways, dark=bool(dark))
         graph = coupling_graph.figure(told.changes, dark=bool(dark))
-        return _card(answered), schedule, _shapes(ways), graph, errors[0], errors[1]
+        files = {kind: consequences_address(config, changes, kind) for kind in FILES}
+        return _card(answered, files), schedule, _shapes(ways), graph, errors[0], errors[1]
 
     call_in_browser(
         app,
@@ -151,11 +153,13 @@ def _answer(config: Mapping[str, str], changes: Mapping[str, str]) -> Prescripti
         return str(error)
 
 
-def _card(answered: Prescription | str) -> html.Section:
+def _card(answered: Prescription | str, files: Mapping[str, str]) -> html.Section:
     if isinstance(answered, str):
         return card("What follows", html.P(answered, className="quiet"))
     notes = [html.P(note, className="quiet") for note in answered.notes]
-    return card("What follows", html.Div([*prescription.moves(answered), *notes], className="moves"))
+    links = [part for kind, word in FILES.items() for part in (html.A(word, href=files[kind]), " ")]
+    taken_along = [prescription.to_paste(answered), html.Div(["Answer as a file ", *links], className="reports")]
+    return card("What follows", html.Div([*prescription.moves(answered), *notes, *taken_along], className="moves"))
 
 
 def _ways(config: Mapping[str, str], told: Prescription) -> dict[str, Settings]:
