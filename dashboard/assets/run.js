@@ -98,12 +98,16 @@
         const [first, last] = ((view && view.window) || "-").split("-");
         return [first, last].map((step) => (step === "" ? null : Number(step))).concat(view && view.window ? {} : { display: "none" });
       },
-      // Figures come with the window they were made for: one that a newer zoom has overtaken is not drawn.
-      draw: (sent, view) => {
+      // Answers may overtake one another: what was made for another view, or asked for earlier, is not drawn.
+      draw: (sent, view, drawn) => {
         const { callback_context: context, no_update } = window.dash_clientside;
-        if (!sent || sent.window !== ((view && view.window) || "")) return context.outputs_list.map(() => no_update);
+        const current = sent && KEPT.every((name) => (sent.view[name] || "") === ((view && view[name]) || ""));
+        if (!current || sent.drawn.asked_s < drawn.asked_s) return context.outputs_list.map(() => no_update);
         press(view);
-        return context.outputs_list.map(({ id }) => {
+        return context.outputs_list.map(({ id, property }) => {
+          if (id === "plots-caption") return sent.caption;
+          if (id === "plots-drawn") return sent.drawn;
+          if (property === "style") return sent.styles[id.slice("plot-".length, -"-card".length)];
           const figure = sent.figures[id.replace("plot-", "")];
           if (!figure) return no_update;
           const place = document.getElementById(id)?.closest(".graph");

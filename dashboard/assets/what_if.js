@@ -44,6 +44,14 @@
         }
         return query;
       },
+      // Answers may overtake one another: one to what the fields no longer hold is not shown.
+      show: (answered) => {
+        const { outputs_list: places, states_list: [now, fresh] } = window.dash_clientside.callback_context;
+        const asked = (boxes, known) => boxes.every(({ id: { name }, value }) => (value ?? "").trim() === (known[name] ?? ""));
+        const current = answered && asked(now, answered.now) && asked(fresh, answered.new);
+        const none = (place) => (Array.isArray(place) ? place.map(none) : window.dash_clientside.no_update);
+        return current ? answered.shown : places.map(none);
+      },
       // A slider that stands at the stop nearest to its field's number has nothing to say, and one that is being moved
       // follows nothing: so neither chases the other.
       slide: (_moved, dragged, stops) => {

@@ -51,6 +51,7 @@ def layout(told: Mapping[str, str]) -> html.Div:
             dcc.Store(id="what-if-slid"),
             dcc.Store(id="what-if-dragged"),
             dcc.Store(id="what-if-followed"),
+            dcc.Store(id="what-if-answered"),
             dcc.Store(id="what-if-stops", data={name: field.stops for name, field in FIELDS.items() if field.stops}),
             html.H1("What if"),
             html.P(about, className="headline"),
@@ -65,41 +66,39 @@ def layout(told: Mapping[str, str]) -> html.Div:
 
 def connect(app: Dash) -> None:
     """Answer whenever a field changes."""
+    boxes = [{"type": "now", "name": ALL}, {"type": "new", "name": ALL}]
+    states, inputs = [State(box, "value") for box in boxes], [Input(box, "value") for box in boxes]
 
-    @app.callback(
-        Output("what-if-answer", "children"),
-        Output("plot-schedule", "figure"),
-        Output("what-if-shapes", "children"),
-        Output("plot-couplings", "figure"),
-        Output({"type": "now", "name": ALL}, "error"),
-        Output({"type": "new", "name": ALL}, "error"),
-        Input({"type": "now", "name": ALL}, "value"),
-        Input({"type": "new", "name": ALL}, "value"),
-        Input("dark", "data"),
-    )
-    def answer(_: list[str], __: list[str], dark: bool | None) -> tuple[Any, ...]:  # noqa: FBT001  as Dash gives it
+    @app.callback(Output("what-if-answered", "data"), *inputs, Input("dark", "data"))
+    def answer(_: list[str], __: list[str], dark: bool | None) -> dict[str, Any]:  # noqa: FBT001  as Dash gives it
+        """All that is shown, with the fields that it answers."""
         config, changes = _read(0), _read(1)
         errors = [[_problem(field) for field in ctx.inputs_list[place]] for place in (0, 1)]
         answered = MEND if any(errors[0] + errors[1]) else _answer(config, changes)
         told = answered if isinstance(answered, Prescription) else Prescription()
         ways = {} if answered == MEND else _ways(config, told)
-        schedule = _schedule(ways, dark=bool(dark))
-        graph = coupling_graph.figure(told.changes, dark=bool(dark))
         files = {kind: consequences_address(config, changes, kind) for kind in FILES}
-        return _card(answered, files), schedule, _shapes(ways), graph, errors[0], errors[1]
+        shown = [
+            _card(answered, files),
+            _schedule(ways, dark=bool(dark)),
+            _shapes(ways),
+            coupling_graph.figure(told.changes, dark=bool(dark)),
+            *errors,
+        ]
+        return {"now": config, "new": changes, "shown": shown}
 
-    call_in_browser(
-        app,
-        "whatif.keep",
-        Output("what-if-address", "data"),
-        Input({"type": "now", "name": ALL}, "value"),
-        Input({"type": "new", "name": ALL}, "value"),
-    )
+    places = [
+        Output("what-if-answer", "children"),
+        Output("plot-schedule", "figure"),
+        Output("what-if-shapes", "children"),
+        Output("plot-couplings", "figure"),
+        *(Output(box, "error") for box in boxes),
+    ]
+    call_in_browser(app, "whatif.show", *places, Input("what-if-answered", "data"), *states)
+    call_in_browser(app, "whatif.keep", Output("what-if-address", "data"), *inputs)
 
     sliders, stops = {"type": "slider", "name": ALL}, State("what-if-stops", "data")
-    boxes = [{"type": "now", "name": ALL}, {"type": "new", "name": ALL}]
     moved = [Input(sliders, "value"), Input("what-if-dragged", "data")]
-    states, inputs = [State(box, "value") for box in boxes], [Input(box, "value") for box in boxes]
     call_in_browser(app, "whatif.slide", Output("what-if-slid", "data"), *moved, stops, *states)
     call_in_browser(app, "whatif.follow", Output("what-if-followed", "data"), *inputs, stops, State(sliders, "value"))
 

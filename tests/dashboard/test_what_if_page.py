@@ -108,6 +108,16 @@ def test_sources_open_what_the_documents_claim(asking):
     rate.locator("dd", has_text="k times the samples, k times the rate").wait_for()
 
 
+def test_the_answer_is_taken_along_as_lines_to_paste_and_as_files(asking):
+    page = asking.page
+    page.locator("#what-if-answer summary", has_text="Copy as Python").click()
+    assert page.locator("#what-if-answer pre", has_text="'lr': 0.2").first.is_visible()
+    with page.expect_download() as loaded:
+        page.locator("#what-if-answer").get_by_role("link", name="JSON").click()
+    assert loaded.value.suggested_filename == "what-if.json"
+    assert '"setting": "lr"' in loaded.value.path().read_text()
+
+
 def test_the_graph_shows_what_was_pulled_along_which_edge(asking):
     asking.until("document.querySelectorAll('#plot-couplings .annotation-arrow-g').length === 2")
     bold = (
