@@ -4,7 +4,7 @@ In Chromium, from the address to what a person sees. Cold: a server just started
 a browser that has loaded nothing. Next start: a server just started, with what an earlier one has kept in the cache.
 Warm: the same server asked again by the same browser. TensorBoard is given the same folders. Memory is the most that
 the server's process has held.
---only sweep long many runs a part; --runs, --steps and --many change its size. -o writes dashboard.md and .json.
+--only sweep long many live runs a part; --runs, --steps and --many change its size. -o writes dashboard.md and .json.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ POINTS: Final = (
     "(() => { const curve = document.querySelector('#plot-loss .js-plotly-plot')?._fullData?.[0];"
     " return curve ? [curve.x.length, curve.x[0], curve.x[curve.x.length - 1]].join() : ''; })()"
 )
+LAST_STEP: Final = "document.querySelector('#plot-loss .js-plotly-plot')._fullData[0].x.at(-1)"
 # TensorBoard's cards are web components: a line of its first chart.
 A_CHART: Final = (
     "[...document.querySelectorAll('line-chart, vz-line-chart2, tb-line-chart')]"
@@ -126,10 +127,36 @@ def long(browser: Browser, root: Path, options: argparse.Namespace) -> Iterator[
         yield from _in_tensorboard(browser, root, told)
 
 
+def live(browser: Browser, root: Path, _: argparse.Namespace) -> Iterator[Wait]:
+    """A run that goes on: from a flush of its log until its open page has drawn the new step."""
+    with EventFile(root / "run") as events, ours(root, root.parent / "live-cache") as server:
+        _go_on(events, range(500))
+        with _context(browser) as context:
+            page = context.new_page()
+            _seconds(page, f"{server.address}/run?name=run", A_CURVE)
+            waits = []
+            for first in range(500, 600, 10):
+                page.wait_for_timeout(130 * (first // 10 % 10))  # at any time between two looks
+                _go_on(events, range(first, first + 10))
+                begun = time.perf_counter()
+                drawn = _until(page, f"{LAST_STEP} === {first + 9}", PATIENCE_S)
+                waits.append(time.perf_counter() - begun if drawn else PATIENCE_S)
+        told = "one run that goes on, 500 steps"
+        yield Wait(told, "diagnose", "new step after its flush, median of ten", float(np.median(waits)), 2.0)
+        yield Wait(told, "diagnose", "new step after its flush, slowest of ten", max(waits), None, server.memory_mb())
+
+
+def _go_on(events: EventFile, steps: range) -> None:
+    for step in steps:
+        events.write_step(step, time.time(), [("loss/train", float(np.exp(-step / 200)))], {})
+    events.flush()
+
+
 PARTS: Final[dict[str, Callable[[Browser, Path, argparse.Namespace], Iterator[Wait]]]] = {
     "sweep": sweep,
     "long": long,
     "many": many,
+    "live": live,
 }
 
 

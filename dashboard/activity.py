@@ -1,4 +1,4 @@
-"""Whether a run is live, stalled, silent or finished, told by its closing mark, its plan and its last write."""
+"""Whether a run is live or how it ended, told by its closing mark, its plan and its last write."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Final, Literal
 
 import numpy as np
 
+from diagnose.endings import How
 from diagnose.logs.layout import OWN_TAGS
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
-Activity = Literal["live", "stalled", "silent", "finished"]
+Activity = Literal["live", "stalled", "silent", "finished", "stopped", "crashed"]
 
 LIVE_S: Final = 60.0  # the monitor flushes every few seconds: a minute of silence is no accident
 FINISHED_S: Final = 900.0  # what has been silent for a quarter of an hour is not waited for
@@ -21,17 +22,17 @@ RECENT: Final = 20  # writes that its rhythm is taken from
 
 
 def activity(
-    last_write_s: float, now_s: float, pause_s: float = 0.0, *, ended: bool = False, marks_its_end: bool = False
+    last_write_s: float, now_s: float, pause_s: float = 0.0, *, ended: How | None = None, marks_its_end: bool = False
 ) -> Activity:
-    """`finished` where the run has `ended`, else told by the age of its last write.
+    """How the run has `ended`, where that is known, else told by the age of its last write.
 
     `live` up to a minute, then `stalled`. A writer that `marks_its_end` and has not is stalled for good; of another
     nothing is claimed after a quarter of an hour but that it is `silent`.
 
     Both limits stretch to three times `pause_s`, the run's own usual pause between two writes.
     """
-    if ended:
-        return "finished"
+    if ended is not None:
+        return ended
     age = now_s - last_write_s
     if age < -AHEAD_S:
         age = inf  # a clock that is so wrong does not tell when it was

@@ -9,9 +9,9 @@ a proxy puts before them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 RUNS: Final = "./"
 RUN: Final = "run"
@@ -20,6 +20,8 @@ WHAT_IF: Final = "what-if"
 NOTE: Final = "note"
 REPORT: Final = "report"
 COMPARISON: Final = "comparison"
+CONSEQUENCES: Final = "consequences"
+NEW: Final = "new."  # before the name of a setting that is to change
 
 
 def page_of(pathname: str, prefix: str) -> str:
@@ -47,6 +49,12 @@ def comparison_address(first: str, second: str, kind: str) -> str:
     """The address of the comparison of two runs as a file; `kind` is md or json."""
     runs = f"run={quote(first, safe='/')}&run={quote(second, safe='/')}"
     return f"{COMPARISON}?{runs}&format={kind}"
+
+
+def consequences_address(config: Mapping[str, str], changes: Mapping[str, str], kind: str) -> str:
+    """The address of what follows from changes as a file; `kind` is md or json."""
+    told = {**config, **{NEW + name: value for name, value in changes.items()}, "format": kind}
+    return f"{CONSEQUENCES}?{urlencode(told)}"
 
 
 def run_names(search: str | None) -> list[str]:

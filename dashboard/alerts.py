@@ -39,7 +39,7 @@ def critical(entry: Entry) -> dict[str, Any] | None:
         return None
     worst = [found for found in entry.diagnosis.findings if found.severity is Severity.CRITICAL]
     told = [{"id": found.id, "title": title_of(found), "summary": found.summary} for found in worst]
-    return {"run": entry.name, "live": entry.activity != "finished", "findings": told}
+    return {"run": entry.name, "live": entry.activity in {"live", "stalled", "silent"}, "findings": told}
 
 
 def connect(app: Dash) -> None:

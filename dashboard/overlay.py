@@ -70,6 +70,7 @@ def figure(entries: Sequence[Entry], signal: str, axis: Axis, *, dark: bool) -> 
     logarithmic = bool(len(every)) and spans_decades(every)
     drawn.update_layout(
         xaxis={"title": {"text": axis}, "automargin": True}, hovermode="x unified", showlegend=False,
+        uirevision=f"{signal} {axis}",  # a zoom outlasts new points, also one made while these are on their way
         yaxis={"type": "log", "exponentformat": "power"} if logarithmic else {"automargin": True},
     )  # fmt: skip
     themed(drawn, dark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
@@ -51,9 +52,6 @@ def connect(app: Dash, store: Store) -> None:
 
     @app.callback(
         Output("run-plots", "data"),
-        [Output(f"plot-{name}-card", "style") for name in TITLES],
-        Output("plots-caption", "children"),
-        Output("plots-drawn", "data"),
         Input("run-shown", "data"),
         Input("dark", "data"),
         Input("run-view", "data"),
@@ -65,8 +63,10 @@ def connect(app: Dash, store: Store) -> None:
         dark: bool | None,  # noqa: FBT001  Dash gives what it was connected to, in that order
         told: Mapping[str, str] | None,
         name: str,
-        drawn: dict[str, str],
-    ) -> tuple[Any, ...]:
+        drawn: dict[str, Any],
+    ) -> dict[str, Any]:
+        """What is to be drawn, with the view that it was made for, and when it was asked for."""
+        asked_s = time.time()
         entry = store.entry(name)
         if entry is None or entry.diagnosis is None or dark is None or told is None:
             raise PreventUpdate
@@ -77,12 +77,19 @@ def connect(app: Dash, store: Store) -> None:
         figures = _figures(entry, entry.diagnosis, view, dark=dark)
         digests = {plot: digest(figure) for plot, figure in figures.items()}
         changed = {plot: figure for plot, figure in figures.items() if drawn.get(plot) != digests[plot]}
-        styles = [hidden(plot not in figures) for plot in TITLES]
-        sent = {"window": told.get("window", ""), "figures": changed}
-        return (sent, *styles, caption(entry.diagnosis, view), {**digests, "state": state})
+        return {
+            "view": told,
+            "figures": changed,
+            "styles": {plot: hidden(plot not in figures) for plot in TITLES},
+            "caption": caption(entry.diagnosis, view),
+            "drawn": {**digests, "state": state, "asked_s": asked_s},
+        }
 
-    outputs = [Output(f"plot-{name}", "figure") for name in TITLES]
-    call_in_browser(app, "run.draw", outputs, Input("run-plots", "data"), State("run-view", "data"))
+    figures = [Output(f"plot-{name}", "figure") for name in TITLES]
+    styles = [Output(f"plot-{name}-card", "style") for name in TITLES]
+    beside = [Output("plots-caption", "children"), Output("plots-drawn", "data")]
+    shown = [State("run-view", "data"), State("plots-drawn", "data")]
+    call_in_browser(app, "run.draw", *figures, *styles, *beside, Input("run-plots", "data"), *shown)
     call_in_browser(
         app,
         "run.view",

@@ -193,7 +193,7 @@ def _entry_of(place: Place, now_s: float, case: _Case, examined: Examined | None
         place.last_write_s,
         now_s,
         told.get("pause_s", 0.0),
-        ended=told.get("ended", False),
+        ended=told.get("ended"),
         marks_its_end=told.get("marks_its_end", False),
     )
     diagnosis, version = (examined.diagnosis, examined.version) if examined else (None, "")

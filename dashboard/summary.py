@@ -52,7 +52,8 @@ def summary_of(diagnosis: Diagnosis) -> Summary:
         "planned": planned,
         "progress": progress,
         "pace_s": plan.pace_s(run),
-        "ended": run.closed or progress == 1.0,
+        "ended": run.ending.how if run.ending else "finished" if progress == 1.0 else None,
+        "ended_by": run.ending.told if run.ending else "",
         "marks_its_end": marks_its_end(run),
         "pause_s": usual_pause_s(run),
     }

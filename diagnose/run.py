@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnose.logs.layout import CLOSED_TAG, OWN_TAGS
+from diagnose.endings import FINISHED, UNTOLD, Ending
+from diagnose.logs.layout import CLOSED_TAG, CUT_SHORT, OWN_TAGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,8 @@ class Run:
 
     `names` maps each signal to the name under which its logger wrote it; `unmapped` are the scalars
     that no signal was found for; `notes` say what reading lost or assumed, one sentence each; `complete` is
-    false where a file could not be read, this time.
+    false where a file could not be read, this time; `last_words` is what the log says last of how training ended,
+    which holds where `ending` gives it.
     """
 
     path: str
@@ -161,6 +163,7 @@ class Run:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     complete: bool = True
+    last_words: Ending | None = None
 
     def scalar(self, name: str) -> Series | None:
         """The scalar signal, or None where it was not logged or has no values."""
@@ -184,6 +187,19 @@ class Run:
         from diagnose.reports.html import run_as_notebook_html
 
         return run_as_notebook_html(self)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How training ended; None where the log was not closed: it goes on, was killed, or is another writer's."""
+        if not self.closed:
+            return None
+        cut_short = self.scalars[CLOSED_TAG].values[-1] == CUT_SHORT
+        return (self.last_words or UNTOLD) if cut_short else FINISHED
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is known to have ended by itself, and so where it was meant to."""
+        return self.ending == FINISHED
 
     @property
     def layer_names(self) -> tuple[str, ...]:

@@ -121,9 +121,9 @@ class PartedFile:
         self._directory = directory
         self._part = EventFile(directory)
 
-    def write_setup(self, setup_json: str, wall_time: float) -> None:
-        """Write the set-up into the part at hand."""
-        self._part.write_setup(setup_json, wall_time)
+    def write_text(self, tag: str, text: str, wall_time: float) -> None:
+        """Write a text summary into the part at hand."""
+        self._part.write_text(tag, text, wall_time)
 
     def write_step(
         self,

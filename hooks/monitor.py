@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
@@ -190,11 +189,17 @@ class Monitor:
 
     def halted(self, finding: Finding) -> TrainingHalted:
         """Close, and return what says why training was halted and what to change."""
-        self.close()
+        self._close(TrainingHalted(finding))
         return halted(finding, self._written_to)
 
     def close(self) -> None:
-        """Remove all hooks, write what is left, close the log and tell what that showed; safe to call twice."""
+        """Remove all hooks, write what is left, close the log and tell what that showed; safe to call twice.
+
+        Called while an exception is on its way or being handled, the log says that this one ended the training.
+        """
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -204,7 +209,8 @@ class Monitor:
             self._loaders.close()
             self._keeper.close()
         self._guard.run("closing", self._course.close)
-        self._closing()
+        self._stream.end(error)
+        self._closing.detach()
         forget(self._stream)
         while not self._watch.news.empty():
             self._tell()
@@ -215,13 +221,8 @@ class Monitor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._close(error)
 
     # --- hooks ------------------------------------------------------------------------------------
 

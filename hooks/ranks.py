@@ -30,7 +30,7 @@ class RankFile:
         self._latest: deque[tuple[int, float, float]] = deque(maxlen=KEPT_STEPS)  # step, wall time, loss
         self._done = False
 
-    def write_setup(self, setup_json: str, wall_time: float) -> None:
+    def write_text(self, tag: str, text: str, wall_time: float) -> None:
         """Leave it to rank 0."""
 
     def write_step(

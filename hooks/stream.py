@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diagnose.endings import Ending
+from diagnose.hooks.ending import Witness
 from diagnose.hooks.writer import StepValues, writer_for
 
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ class Stream:
         self._free = deque(range(ROWS))
         self._flushed_at = time.monotonic()
         self._process = os.getpid()
+        self._witness = Witness()
 
     def place_on(self, device: torch.device) -> None:
         """Keep what is measured on `device` until it is flushed; told before the first step."""
@@ -208,16 +211,21 @@ class Stream:
             self._free.append(row.slot)  # used again last, so that the rings keep the latest steps
         self._writer.put(self._block(rows))
 
-    def close(self) -> None:
+    def end(self, error: BaseException | None = None) -> None:
+        """Close, on behalf of who trains, by that error or by one that is on its way."""
+        self.close(self._witness.ending(error))
+
+    def close(self, ending: Ending | None = None) -> None:
         """Flush everything, wait for the writer to finish, and close the file; safe to call twice.
 
+        Without a told `ending` the interpreter is asked for an error that nobody caught.
         Does nothing in a forked child (a data loader's worker), which has neither the writer's thread nor,
         it may be, a lock that is ever let go.
         """
         if self._process == os.getpid():
             if self._writer.open:
                 self.flush()
-            self._writer.close()  # a second call waits for the first one's end
+            self._writer.close(ending or self._witness.at_exit())  # a second call waits for the first one's end
 
     def _row(self, step: int) -> _Row:
         row = self._pending.get(step)

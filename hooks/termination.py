@@ -8,6 +8,7 @@ import threading
 import weakref
 from types import FrameType
 
+from diagnose.endings import Ending
 from diagnose.hooks.stream import Stream
 
 _streams: weakref.WeakSet[Stream] = weakref.WeakSet()
@@ -36,6 +37,6 @@ def _close_and_terminate(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
     try:
         for stream in list(_streams):
-            stream.close()
+            stream.close(Ending("stopped", signal.Signals(number).name))
     finally:
         os.kill(os.getpid(), number)

@@ -18,8 +18,9 @@ import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from diagnose.endings import FINISHED, Ending
 from diagnose.hooks.ranks import RankFile
-from diagnose.logs import layout
+from diagnose.logs import ending_text, layout
 from diagnose.logs.writing import EventFile
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Writer:
         # A signal's handler and a garbage collection may come between any two of our lines, and write as well:
         # of the two kinds of queue this one takes that.
         self._queue: queue.SimpleQueue[Block | tuple[str, float] | None] = queue.SimpleQueue()
+        self._ending = FINISHED
         self._process = os.getpid()
         self._thread = self._started()
         if mirror is not None:
@@ -112,10 +114,10 @@ class Writer:
         else:
             self._drop(len(block), "the disk is slower than the training")
 
-    def close(self) -> None:
-        """Write what is queued and close the file; returns after at most half a minute."""
+    def close(self, ending: Ending) -> None:
+        """Write what is queued and how training ended, and close the file; returns after at most half a minute."""
         if self.open:
-            self.open = False
+            self.open, self._ending = False, ending
             if not self._thread.is_alive():
                 self._revive()
             self._queue.put(None)
@@ -150,7 +152,7 @@ class Writer:
 
     def _write(self, values: list[StepValues]) -> None:
         if self._setup is not None:
-            self._file.write_setup(*self._setup)
+            self._file.write_text(layout.SETUP_TAG, *self._setup)
         for one in values:
             self._last_step = max(self._last_step, one.step)
             self._file.write_step(one.step, one.wall_time, one.scalars, one.vectors)
@@ -159,10 +161,13 @@ class Writer:
         self._setup = None
 
     def _finish(self) -> None:
-        ending = [(layout.CLOSED_TAG, 1.0)]
+        cut_short = self._ending is not FINISHED
+        if cut_short:
+            self._file.write_text(layout.ENDING_TAG, ending_text.as_json(self._ending), time.time())
+        marks = [(layout.CLOSED_TAG, layout.CUT_SHORT if cut_short else layout.CLOSED)]
         if self.dropped:
-            ending.append((layout.DROPPED_TAG, float(self.dropped)))
-        self._file.write_step(self._last_step, time.time(), ending, {})
+            marks.append((layout.DROPPED_TAG, float(self.dropped)))
+        self._file.write_step(self._last_step, time.time(), marks, {})
         self._file.close()
 
     def _try(self, write: Callable[[], None], steps: int) -> None:

@@ -19,7 +19,7 @@ pytest_plugins = ["tests.s3"]
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0  # a loaded machine takes long to draw a page; what never comes fails a little later
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,14 @@
   const AXES = ["xaxis", "yaxis"];
   const parts = () => new URLSearchParams(window.location.search);
 
+  const drawn = () => document.querySelector("#plot-compare .js-plotly-plot")?._fullLayout;
+
   // The zoom that a drag told: four bounds; "" where it was taken back; null where nothing was zoomed.
   const zoomOf = (told) => {
     if (!told) return null;
     if (AXES.some((axis) => told[`${axis}.autorange`])) return "";
     if (!AXES.some((axis) => `${axis}.range[0]` in told)) return null;
-    const layout = document.querySelector("#plot-compare .js-plotly-plot")._fullLayout;
-    return AXES.flatMap((axis) => layout[axis].range).map((bound) => Number(bound).toPrecision(5) / 1).join(",");
+    return AXES.flatMap((axis) => drawn()[axis].range).map((bound) => Number(bound).toPrecision(5) / 1).join(",");
   };
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
@@ -25,8 +26,10 @@
       keep: (signal, axis, against, differences, relayout) => {
         const { triggered } = window.dash_clientside.callback_context;
         const query = parts();
-        const redrawn = triggered.some(({ prop_id: id }) => /^compare-(signal|axis)\./.test(id));
-        const zoom = redrawn ? "" : zoomOf(relayout);
+        const asked = (what) => triggered.some(({ prop_id: id }) => what.test(id));
+        // A zoom on a plot that is about to be drawn over another axis holds for none of the two.
+        const current = drawn()?.uirevision === `${signal} ${axis}`;
+        const zoom = asked(/^compare-(signal|axis)\./) ? "" : asked(/^plot-compare\./) && current ? zoomOf(relayout) : null;
         if (zoom !== null) query.delete("zoom");
         if (zoom) query.set("zoom", zoom);
         query.set("signal", signal);

@@ -114,16 +114,18 @@
         const groups = [...new Set(figures.flatMap((figure) => figure?.layout?.meta?.groups || []).filter(Boolean))];
         return [groups, groups.length ? {} : { display: "none" }];
       },
-      // Figures come with the window they were made for: one that a newer zoom has overtaken is not drawn. The others
-      // are: they are the same in every window, and do not come again.
-      draw: (sent, view) => {
+      // Answers may overtake one another: what was made for another view, or asked for earlier, is not drawn.
+      draw: (sent, view, drawn) => {
         const { callback_context: context, no_update } = window.dash_clientside;
-        if (!sent) return context.outputs_list.map(() => no_update);
-        const overtaken = sent.window !== ((view && view.window) || "");
+        const current = sent && KEPT.every((name) => (sent.view[name] || "") === ((view && view[name]) || ""));
+        if (!current || sent.drawn.asked_s < drawn.asked_s) return context.outputs_list.map(() => no_update);
         press(view);
-        return context.outputs_list.map(({ id }) => {
+        return context.outputs_list.map(({ id, property }) => {
+          if (id === "plots-caption") return sent.caption;
+          if (id === "plots-drawn") return sent.drawn;
+          if (property === "style") return sent.styles[id.slice("plot-".length, -"-card".length)];
           const figure = sent.figures[id.replace("plot-", "")];
-          if (!figure || (overtaken && figure.layout.meta?.overSteps)) return no_update;
+          if (!figure) return no_update;
           label(figure);
           const place = document.getElementById(id)?.closest(".graph");
           if (place && figure.layout.meta?.height) place.style.height = `${figure.layout.meta.height}px`;

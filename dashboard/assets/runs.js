@@ -11,9 +11,14 @@
   cells.Health = ({ data }) =>
     h("span", { className: `health health-${data.health}` }, icon(data.health), h("span", null, data.health));
 
-  const activity = (data) => h("span", { className: `activity activity-${data.activity}` }, data.activity);
+  const MEANINGS = {
+    stalled: "nothing was written of late, and the log was not closed: it hangs, or was killed",
+    silent: "nothing was written for long; its writer does not mark where a log ends",
+  };
+  const activity = (data) =>
+    h("span", { className: `activity activity-${data.activity}`, title: data.ended_by || MEANINGS[data.activity] }, data.activity);
 
-  cells.Activity = ({ data }) => activity(data);
+  cells.Activity = ({ data }) => h("div", { className: "two-lines" }, activity(data), h("span", { className: "second-line", title: data.ended_by }, data.ended_by));
 
   cells.RunName = ({ data }) => {
     const open = (event) => {
@@ -33,7 +38,7 @@
 
   cells.Finding = ({ data }) =>
     h("div", { className: "two-lines", title: data.summary || data.finding },
-      h("span", { className: data.summary ? "" : "wrapping" }, data.finding || none()),
+      h("span", { className: data.summary ? "finding-short" : "wrapping" }, data.finding || none()),
       data.stage && h("span", { className: "second-line" }, data.stage));
 
   cells.Change = ({ data }) =>

@@ -60,7 +60,7 @@
   const dressed = (row) => {
     row.order = `${row.rank} ${row.health} ${(1 - (row.confidence || 0)).toFixed(3)} ${row.activity === "live" ? 0 : 1} ${row.name}`;
     const settings = Object.entries(row.settings || {}).flatMap(([name, value]) => [`${name}=${exact(value)}`, `${name}=${shown(value)}`]);
-    row.text = [row.name, row.health, row.activity, row.finding, row.stage, row.change, ...settings].join(" ").toLowerCase();
+    row.text = [row.name, row.health, row.activity, row.ended_by, row.finding, row.stage, row.change, ...settings].join(" ").toLowerCase();
     return row;
   };
   const count = (row, by) => {

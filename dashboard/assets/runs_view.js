@@ -2,7 +2,10 @@
 // They are made here, as text and never as HTML, because what there is to choose comes with the rows.
 (() => {
   const ALWAYS = ["critical", "warning", "healthy"];
-  const KEPT = "diagnose-runs-columns"; // { hidden: [column], shown: [column], sort: [column and direction] }
+  // { hidden: [column], shown: [column], narrow: [column], sort: [column and direction] }; a narrow window, where one
+  // column more pushes another out, has a choice of its own.
+  const KEPT = "diagnose-runs-columns";
+  const NONE_KEPT = { hidden: [], shown: [], narrow: [], sort: [] };
   const HAVE_COLUMNS = ["lr", "optimizer", "batch_size"]; // settings that the server gave a column of their own
   const NARROW = ["order", "name"];
   const narrow = window.matchMedia("(max-width: 760px)");
@@ -54,8 +57,8 @@
   const stored = () => {
     try {
       const kept = JSON.parse(window.localStorage.getItem(KEPT));
-      return { hidden: [], shown: [], sort: [], ...(typeof kept === "object" ? kept : {}) };
-    } catch { return { hidden: [], shown: [], sort: [] }; }
+      return { ...NONE_KEPT, ...(typeof kept === "object" ? kept : {}) };
+    } catch { return NONE_KEPT; }
   };
   const read = () => ({ ...stored(), ...window.runsLink.read() });
   const keep = (change) => {
@@ -67,6 +70,7 @@
     colId: `setting:${name}`,
     headerName: name,
     width: 116,
+    hide: true,
     cellRenderer: "Setting",
     valueGetter: ({ data }) => data?.settings?.[name],
     filter: [...table().rows.values()].some((row) => typeof row.settings?.[name] === "string") ? "agTextColumnFilter" : "agNumberColumnFilter",
@@ -74,14 +78,16 @@
   const idOf = (column) => column.colId || column.field;
   const isShown = (column) => {
     const kept = read();
+    if (narrow.matches) return NARROW.includes(idOf(column)) || kept.narrow.includes(idOf(column));
     return kept.shown.includes(idOf(column)) || (!column.hide && !kept.hidden.includes(idOf(column)));
   };
   // Columns of settings that are shown join those that the server gave.
   const setColumns = () => {
-    const wanted = read().shown.filter((id) => id.startsWith("setting:")).map((id) => setting(id.slice("setting:".length)));
+    const { shown, narrow: few } = read();
+    const wanted = (narrow.matches ? few : shown).filter((id) => id.startsWith("setting:")).map((id) => setting(id.slice("setting:".length)));
     const columns = [...given, ...wanted].map((column) => ({
       ...column,
-      hide: narrow.matches ? !NARROW.includes(idOf(column)) : !isShown({ ...column, hide: column.hide && !idOf(column).startsWith("setting:") }),
+      hide: !isShown(column),
       sort: undefined, // what is sorted by stays as it is
     }));
     restoring = true;
@@ -97,9 +103,10 @@
     restoring = false;
   };
   const toggle = (id, show) => {
-    const { hidden, shown } = read();
+    const { hidden, shown, narrow: few } = read();
     const without = (list) => list.filter((one) => one !== id);
-    keep({ hidden: show ? without(hidden) : [...without(hidden), id], shown: show ? [...without(shown), id] : without(shown) });
+    if (narrow.matches) keep({ narrow: show ? [...without(few), id] : without(few) });
+    else keep({ hidden: show ? without(hidden) : [...without(hidden), id], shown: show ? [...without(shown), id] : without(shown) });
     setColumns();
   };
 
@@ -115,20 +122,19 @@
     const differing = table().differing();
     if (chosen.group && !differing.includes(chosen.group)) differing.push(chosen.group);
     const settings = table().settings().filter((name) => !HAVE_COLUMNS.includes(name));
-    const state = JSON.stringify([chosen.group, differing, settings]);
+    const state = JSON.stringify([chosen.group, differing, settings, narrow.matches]);
     const place = document.getElementById("runs-view");
     if (!place || (state === drawn && place.childElementCount)) return; // an open list of columns stays open
     drawn = state;
     const open = place.querySelector("details")?.open;
     const group = make("select", { "aria-label": "Group by", class: "group-by", onchange: (event) => table().choose({ group: event.target.value }) },
       option("", "No groups", chosen.group), ...differing.map((name) => option(name, `Group by ${name}`, chosen.group)));
-    const shown = new Set(read().shown);
     const columns = make("details", { class: "columns-menu", ...(open ? { open: true } : {}) },
       make("summary", { class: "button" }, "Columns"),
       make("div", { class: "menu" },
         make("fieldset", {}, make("legend", {}, "Columns"), ...given.slice(2).map((column) => box(idOf(column), column.headerName, isShown(column)))),
         settings.length
-          ? make("fieldset", {}, make("legend", {}, "Settings"), ...settings.map((name) => box(`setting:${name}`, name, shown.has(`setting:${name}`))))
+          ? make("fieldset", {}, make("legend", {}, "Settings"), ...settings.map((name) => box(`setting:${name}`, name, isShown(setting(name)))))
           : null));
     place.replaceChildren(group, columns);
   };
@@ -148,7 +154,7 @@
     menu.querySelector("summary").focus();
   });
 
-  narrow.addEventListener("change", () => document.querySelector("#runs-grid .ag-root") && api && setColumns());
+  narrow.addEventListener("change", () => document.querySelector("#runs-grid .ag-root") && api && (setColumns(), drawTools()));
 
   window.runsView = {
     start: (grid) => {

@@ -21,11 +21,11 @@ def card(diagnosis: Diagnosis) -> html.Section:
     if not prescription.changes:
         return pieces.card("What to change", html.P(_nothing(diagnosis), className="quiet"))
     stage = f"stage: {prescription.stage}" if prescription.stage else ""
-    parts = [*moves(prescription), _to_paste(prescription)]
+    parts = [*moves(prescription), to_paste(prescription)]
     return pieces.card("What to change", html.Div(parts, className="moves"), note=stage)
 
 
-def _to_paste(prescription: Prescription) -> html.Details:
+def to_paste(prescription: Prescription) -> html.Details:
     """The changes as lines for a program, each with a button that copies them."""
     written = {
         "python": ("Python", snippets.as_python(prescription)),

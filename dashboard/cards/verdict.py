@@ -35,7 +35,8 @@ def _activity(entry: Entry) -> html.Span:
         return html.Span(entry.activity, className="activity")
     written = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(entry.last_write_s))
     since = "nothing written since" if entry.activity == "stalled" else "last write"
-    told = f"{entry.activity} · {since} {written}"
+    ended_by = (entry.summary or {}).get("ended_by", "")
+    told = " · ".join(part for part in (entry.activity, ended_by, f"{since} {written}") if part)
     return html.Span(told, className=f"activity activity-{entry.activity}")
 
 

@@ -81,6 +81,8 @@ def connect(app: Dash, store: Store) -> None:
         Input("compare-differences", "checked"),
         State("compare-names", "data"),
         State("compare-shown", "data"),
+        # An answer that is overtaken is thrown away: slower ones than the interval would never be shown.
+        running=[(Output("compare-refresh", "disabled"), True, False)],
     )
     def refresh(  # noqa: PLR0917  Dash gives what it was connected to, in that order
         _: int | None,

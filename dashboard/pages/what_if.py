@@ -12,6 +12,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
 
 from diagnose import schedule_curves
 from diagnose.dashboard import coupling_graph
+from diagnose.dashboard.addresses import NEW, consequences_address
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.fields import FIELDS, Field, problem, stop_of
@@ -24,7 +25,7 @@ from diagnose.prescriptions.settings import Settings, from_config
 from diagnose.reports.figures import PALETTE, themed
 
 FIRST_CHANGE: Final = {"batch_size": "1024"}
-NEW: Final = "new."  # before the name of a setting that is to change, in the page's address
+FILES: Final = {"md": "Markdown", "json": "JSON"}
 MEND: Final = "Nothing follows yet: one of the fields holds what cannot be meant. It says so below it."
 POINTS: Final = 200  # of a drawn schedule
 GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
@@ -57,7 +58,9 @@ def layout(told: Mapping[str, str]) -> html.Div:
         [
             dcc.Store(id="what-if-address"),
             dcc.Store(id="what-if-slid"),
+            dcc.Store(id="what-if-dragged"),
             dcc.Store(id="what-if-followed"),
+            dcc.Store(id="what-if-answered"),
             dcc.Store(id="what-if-stops", data={name: field.stops for name, field in FIELDS.items() if field.stops}),
             html.H1("What if"),
             html.P(about, className="headline"),
@@ -72,40 +75,40 @@ def layout(told: Mapping[str, str]) -> html.Div:
 
 def connect(app: Dash) -> None:
     """Answer whenever a field changes."""
+    boxes = [{"type": "now", "name": ALL}, {"type": "new", "name": ALL}]
+    states, inputs = [State(box, "value") for box in boxes], [Input(box, "value") for box in boxes]
 
-    @app.callback(
-        Output("what-if-answer", "children"),
-        Output("plot-schedule", "figure"),
-        Output("what-if-shapes", "children"),
-        Output("plot-couplings", "figure"),
-        Output({"type": "now", "name": ALL}, "error"),
-        Output({"type": "new", "name": ALL}, "error"),
-        Input({"type": "now", "name": ALL}, "value"),
-        Input({"type": "new", "name": ALL}, "value"),
-        Input("dark", "data"),
-    )
-    def answer(_: list[str], __: list[str], dark: bool | None) -> tuple[Any, ...]:  # noqa: FBT001  as Dash gives it
+    @app.callback(Output("what-if-answered", "data"), *inputs, Input("dark", "data"))
+    def answer(_: list[str], __: list[str], dark: bool | None) -> dict[str, Any]:  # noqa: FBT001  as Dash gives it
+        """All that is shown, with the fields that it answers."""
         config, changes = _read(0), _read(1)
         errors = [[_problem(field) for field in ctx.inputs_list[place]] for place in (0, 1)]
         answered = MEND if any(errors[0] + errors[1]) else _answer(config, changes)
         told = answered if isinstance(answered, Prescription) else Prescription()
         ways = {} if answered == MEND else _ways(config, told)
-        schedule = _schedule(ways, dark=bool(dark))
-        graph = coupling_graph.figure(told.changes, dark=bool(dark))
-        return _card(answered), schedule, _shapes(ways), graph, errors[0], errors[1]
+        files = {kind: consequences_address(config, changes, kind) for kind in FILES}
+        shown = [
+            _card(answered, files),
+            _schedule(ways, dark=bool(dark)),
+            _shapes(ways),
+            coupling_graph.figure(told.changes, dark=bool(dark)),
+            *errors,
+        ]
+        return {"now": config, "new": changes, "shown": shown}
 
-    call_in_browser(
-        app,
-        "whatif.keep",
-        Output("what-if-address", "data"),
-        Input({"type": "now", "name": ALL}, "value"),
-        Input({"type": "new", "name": ALL}, "value"),
-    )
+    places = [
+        Output("what-if-answer", "children"),
+        Output("plot-schedule", "figure"),
+        Output("what-if-shapes", "children"),
+        Output("plot-couplings", "figure"),
+        *(Output(box, "error") for box in boxes),
+    ]
+    call_in_browser(app, "whatif.show", *places, Input("what-if-answered", "data"), *states)
+    call_in_browser(app, "whatif.keep", Output("what-if-address", "data"), *inputs)
 
     sliders, stops = {"type": "slider", "name": ALL}, State("what-if-stops", "data")
-    boxes = [{"type": "now", "name": ALL}, {"type": "new", "name": ALL}]
-    states, inputs = [State(box, "value") for box in boxes], [Input(box, "value") for box in boxes]
-    call_in_browser(app, "whatif.slide", Output("what-if-slid", "data"), Input(sliders, "value"), stops, *states)
+    moved = [Input(sliders, "value"), Input("what-if-dragged", "data")]
+    call_in_browser(app, "whatif.slide", Output("what-if-slid", "data"), *moved, stops, *states)
     call_in_browser(app, "whatif.follow", Output("what-if-followed", "data"), *inputs, stops, State(sliders, "value"))
 
 
@@ -119,14 +122,14 @@ def _field(field: Field, now: str, new: str) -> html.Div:
 
 def _box(kind: str, name: str, value: str) -> dmc.TextInput:
     told = f"{name} {'now' if kind == 'now' else 'to be'}"
-    return dmc.TextInput(id={"type": kind, "name": name}, value=value, debounce=400, size="xs", **aria(label=told))
+    return dmc.TextInput(id={"type": kind, "name": name}, value=value, debounce=True, size="xs", **aria(label=told))
 
 
 def _slider(field: Field, shown: str) -> dmc.Slider:
     """A slider over usual values; the scripts carry them to the field and back."""
     return dmc.Slider(
         id={"type": "slider", "name": field.name}, min=0, max=len(field.stops) - 1, step=1,
-        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="var(--quiet)", updatemode="drag",
+        value=stop_of(field, shown), label=None, size="xs", thumbSize=14, color="var(--quiet)",
         thumbLabel=f"{field.name} to be, over usual values", className="slider",
     )  # fmt: skip
 
@@ -158,11 +161,13 @@ def _answer(config: Mapping[str, str], changes: Mapping[str, str]) -> Prescripti
         return str(error)
 
 
-def _card(answered: Prescription | str) -> html.Section:
+def _card(answered: Prescription | str, files: Mapping[str, str]) -> html.Section:
     if isinstance(answered, str):
         return card("What follows", html.P(answered, className="quiet"))
     notes = [html.P(note, className="quiet") for note in answered.notes]
-    return card("What follows", html.Div([*prescription.moves(answered), *notes], className="moves"))
+    links = [part for kind, word in FILES.items() for part in (html.A(word, href=files[kind]), " ")]
+    taken_along = [prescription.to_paste(answered), html.Div(["Answer as a file ", *links], className="reports")]
+    return card("What follows", html.Div([*prescription.moves(answered), *notes, *taken_along], className="moves"))
 
 
 def _ways(config: Mapping[str, str], told: Prescription) -> dict[str, Settings]:

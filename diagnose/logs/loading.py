@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from diagnose.errors import NoRunError
-from diagnose.logs import layout, names, setup_text
+from diagnose.logs import ending_text, layout, names, setup_text
 from diagnose.logs.columns import EventData
 from diagnose.logs.config_files import config_beside
 from diagnose.logs.discovery import event_files_of, why_unlisted
@@ -108,7 +108,7 @@ class FollowedRun:
         setup, setup_notes = _setup(data.texts.get(layout.SETUP_TAG), data.config, place_of(self._path))
         if self._wanted is not None and not scalars:
             epoch_notes.append(f"Nothing is called {' or '.join(self._wanted.asked)}, and no more was asked for.")
-        return Run(
+        run = Run(
             path=shown(self._path),
             setup=setup,
             scalars=scalars,
@@ -119,7 +119,9 @@ class FollowedRun:
             notes=tuple(
                 printable([*self._notes(), *data.notes, *own_notes, *epoch_notes, *setup_notes, *_dropped(data)])
             ),
+            last_words=ending_text.from_json(data.texts.get(layout.ENDING_TAG, "")),
         )
+        return replace(run, notes=(*run.notes, *_cut_short(run)))
 
 
 def _each_read_on(place: Path, files: Iterable[FollowedFile | FollowedTable]) -> list[bool]:
@@ -165,6 +167,10 @@ def _dropped(data: EventData) -> list[str]:
     if not len(dropped):
         return []
     return [f"{dropped[-1]:,.0f} step(s) could not be written while training ran."]
+
+
+def _cut_short(run: Run) -> list[str]:
+    return [f"Training did not end by itself: {run.ending.told}."] if run.ending and run.ending.told else []
 
 
 def _setup(text: str | None, config: Mapping[str, object], place: Path) -> tuple[Setup, list[str]]:

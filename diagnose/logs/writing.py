@@ -47,10 +47,6 @@ class EventFile:
         self._write(Event(wall_time=time.time(), file_version=layout.FILE_VERSION))
         self.flush()
 
-    def write_setup(self, setup_json: str, wall_time: float) -> None:
-        """Write the set-up as a text summary."""
-        self.write_text(layout.SETUP_TAG, setup_json, wall_time)
-
     def write_text(self, tag: str, text: str, wall_time: float, step: int = 0) -> None:
         """Write a text summary; TensorBoard shows it as Markdown."""
         event = Event(wall_time=wall_time, step=step)
@@ -59,8 +55,12 @@ class EventFile:
         value.metadata.data_class = DATA_CLASS_TENSOR
         value.tensor.dtype = DT_STRING
         value.tensor.tensor_shape.dim.add(size=1)
-        value.tensor.string_val.append(text.encode())
+        value.tensor.string_val.append(text.encode(errors="replace"))
         self._write(event)
+
+    def write_setup(self, setup_json: str, wall_time: float) -> None:
+        """Write the set-up."""
+        self.write_text(layout.SETUP_TAG, setup_json, wall_time)
 
     def write_step(
         self,

@@ -123,7 +123,7 @@ def rate_never_decays(run: Run) -> Finding | None:
     """
     rate, optimizer = run.scalar(LR), optimizer_type(run.setup)
     adaptive = is_adaptive(optimizer)
-    if rate is None or len(rate.finite) < FEW or not run.closed or is_fine_tuning(run.setup):
+    if rate is None or len(rate.finite) < FEW or not run.finished or is_fine_tuning(run.setup):
         return None
     values, planned = rate.finite.values, planned_peak(run)
     last = float(values[-1])
@@ -147,7 +147,7 @@ def rate_gone_early(run: Run) -> Finding | None:
     Source: K31 (interdependencies §11).
     """
     rate, peak = run.scalar(LR), planned_peak(run)
-    if rate is None or len(rate.finite) < FEW or not run.closed or run.start > 0 or not peak:
+    if rate is None or len(rate.finite) < FEW or not run.finished or run.start > 0 or not peak:
         return None
     values = rate.finite.values
     rest = values[int(EARLY * len(values)) :]

@@ -61,7 +61,7 @@ def long_warmup_in_fine_tuning(run: Run) -> Finding | None:
     Pretrained weights are well scaled, and need little or no warmup. Source: K23 (interdependencies §6).
     """
     rise = warmup_steps(run.scalar(LR))
-    if not is_fine_tuning(run.setup) or not run.closed or not run.length or rise < LITTLE * run.length:
+    if not is_fine_tuning(run.setup) or not run.finished or not run.length or rise < LITTLE * run.length:
         return None
     return breach(
         "long_warmup_in_fine_tuning",

@@ -55,7 +55,7 @@ def find(run: Run) -> Iterator[Finding]:
         return
     curve = curves.reduced(loss)
     annealed = share_of_peak(run.scalar(LR), int(curve.steps[-1]))
-    cut_off = annealed is not None and annealed > ANNEALED and not _still_open(run)
+    cut_off = annealed is not None and annealed > ANNEALED and not _did_not_end(run)
     found = _still_falling(run, loss, curve, cut_off=cut_off)
     if cut_off and (found is None or found.severity is Severity.INFO):
         found = _unseen(run, curve) or found
@@ -181,9 +181,9 @@ def _always_falls(curve: curves.Curve) -> bool:
     return len(curve) >= FEWEST and bool((np.diff(curve.values) < 0).all())
 
 
-def _still_open(run: Run) -> bool:
-    """Whether the log is one of ours and was not closed: the run goes on, or was killed."""
-    return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.closed
+def _did_not_end(run: Run) -> bool:
+    """Whether the log is one of ours and does not say that training ended by itself: it goes on, or was cut short."""
+    return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.finished
 
 
 def _crawls(run: Run) -> bool:

@@ -67,19 +67,26 @@ def test_nothing_grave_stands_in_the_way_of_a_first_visit_or_a_telephone(visit, 
     assert _light_and_dark(page) == {"light": [], "dark": []}
 
 
-def test_whoever_walks_by_keys_sees_where_he_is(visit, address):
+@pytest.mark.parametrize(
+    ("path", "there", "met"),
+    [
+        ("/compare?run=ill&run=nets/sound", ".pair-told", {"What if", "compare-signal", "PNG"}),
+        ("/", ".run-link", {"What if", "runs-filter", "Columns", "2critical"}),
+    ],
+)
+def test_whoever_walks_by_keys_sees_where_he_is(visit, address, path, there, met):
     page = visit(scheme="dark").page
-    page.goto(f"{address}/compare?run=ill&run=nets/sound")
-    page.locator(".pair-told").wait_for()
+    page.goto(f"{address}{path}")
+    page.locator(there).first.wait_for()
     outlines = {}
-    for _ in range(11):
+    for _ in range(13):
         page.keyboard.press("Tab")
         here, style, width = page.evaluate(
             "(({outlineStyle, outlineWidth}, e) => [e.id || e.textContent, outlineStyle, outlineWidth])"
             "(getComputedStyle(document.activeElement), document.activeElement)"
         )
         outlines[here] = f"{style} {width}"
-    assert {"What if", "compare-signal", "PNG"} <= set(outlines)
+    assert met <= set(outlines)
     assert set(outlines.values()) == {"solid 2px"}, outlines
 
 

@@ -79,7 +79,6 @@ def test_a_run_that_vanishes_is_said_to_be_gone_and_the_others_keep_their_colour
     assert not report.is_visible()
 
 
-@pytest.mark.slow  # a drag or a key is lost where a loaded machine still draws
 def test_the_address_holds_signal_axis_zoom_reference_and_table(visit, address):
     one = visit()
     page = one.page

@@ -50,6 +50,20 @@ def test_runs_that_cannot_be_compared_are_not_found(address, query):
         urlopen(f"{address}/comparison?{query}")
 
 
+@pytest.mark.parametrize(("kind", "told"), [("md", "Raise the learning rate"), ("json", '"to": 0.2')])
+def test_what_follows_from_a_change_comes_as_a_file_of_its_kind(address, kind, told):
+    query = f"lr=0.1&batch_size=128&optimizer=SGD&new.batch_size=256&format={kind}"
+    with urlopen(f"{address}/consequences?{query}") as answer:
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="what-if.{kind}"'
+        assert told in answer.read().decode()
+
+
+@pytest.mark.parametrize("query", ["", "lr=0.1", "lr=0.1&new.lr=x&format=exe", "lr=0.1&new.colour=red"])
+def test_what_nothing_follows_from_is_not_found(address, query):
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{address}/consequences?{query}")
+
+
 def test_every_shown_plot_of_a_run_comes_as_a_picture_of_what_is_shown(ill):
     shown = ill.page.locator("section:visible > .card-head [data-png]")
     assert shown.count() >= 3

@@ -30,7 +30,21 @@ def test_the_verdict_the_window_and_the_prescription_are_there(ill):
     assert page.locator(".change .sources dd").first.is_visible()  # what the cited row says
     assert page.locator(".change", has_text="warmup_steps").last.get_by_text("steps", exact=True).is_visible()
     page.locator(".coupled .change").first.wait_for()  # what the rate pulls along
-    assert "%" in page.locator(".cause").first.inner_text()
+
+
+def test_a_cause_s_evidence_is_a_table_of_log_odds_that_add_up_and_so_are_all_of_them_together(ill):
+    cause = ill.page.locator(".cause").first
+    assert cause.locator("thead").inner_text().startswith("log-odds")
+    told = [float(cell.replace("−", "-")) for cell in cause.locator("tr td:first-child").all_inner_texts()]
+    *weights, total = told
+    assert len(weights) >= 2
+    assert sum(weights) == pytest.approx(total, abs=0.06 * len(weights))  # each is shown to two digits
+    assert "divergence" in cause.inner_text()
+    assert "%" in cause.locator("tfoot").inner_text()
+    ill.page.get_by_text("likeliest causes side by side").click()
+    together = ill.page.locator(".together")
+    assert together.get_by_role("rowheader", name="before any finding").is_visible()
+    assert together.get_by_role("columnheader").count() >= 2
 
 
 def test_a_healthy_run_has_nothing_to_change(visit, address):

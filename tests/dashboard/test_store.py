@@ -157,8 +157,9 @@ def test_a_log_of_ours_that_was_never_closed_stays_stalled():
     assert activity(0.0, 1_000_000.0, marks_its_end=True) == "stalled"
 
 
-def test_a_run_that_has_ended_is_finished_however_fresh_its_last_write():
-    assert activity(100.0, 101.0, ended=True, marks_its_end=True) == "finished"
+def test_a_run_that_has_ended_is_what_its_log_says_however_fresh_its_last_write():
+    assert activity(100.0, 101.0, ended="finished", marks_its_end=True) == "finished"
+    assert activity(100.0, 101.0, ended="crashed", marks_its_end=True) == "crashed"
 
 
 def test_a_run_that_writes_once_in_ten_minutes_is_not_stalled_after_two():

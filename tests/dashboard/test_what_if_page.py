@@ -36,7 +36,6 @@ def test_what_is_no_setting_is_answered_in_words(visit, address):
     page.locator("#what-if-answer", has_text="Fill in what a setting is to be").wait_for()
 
 
-@pytest.mark.slow  # a drag or a key is lost where a loaded machine still draws
 def test_a_slider_moves_its_field_and_a_field_its_slider(visit, address):
     one = visit()
     page = one.page
@@ -107,6 +106,16 @@ def test_sources_open_what_the_documents_claim(asking):
     rate = asking.page.locator("#what-if-answer .change", has_text="Raise the learning rate").last
     rate.locator("summary", has_text="Sources: K07").click()
     rate.locator("dd", has_text="k times the samples, k times the rate").wait_for()
+
+
+def test_the_answer_is_taken_along_as_lines_to_paste_and_as_files(asking):
+    page = asking.page
+    page.locator("#what-if-answer summary", has_text="Copy as Python").click()
+    assert page.locator("#what-if-answer pre", has_text="'lr': 0.2").first.is_visible()
+    with page.expect_download() as loaded:
+        page.locator("#what-if-answer").get_by_role("link", name="JSON").click()
+    assert loaded.value.suggested_filename == "what-if.json"
+    assert '"setting": "lr"' in loaded.value.path().read_text()
 
 
 def test_the_graph_shows_what_was_pulled_along_which_edge(asking):

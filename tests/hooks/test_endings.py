@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,9 @@ import pytest
 import torch
 
 import diagnose
+from diagnose.endings import FINISHED, UNTOLD, Ending
+from diagnose.logs import layout
+from diagnose.logs.writing import EventFile
 
 
 def test_a_log_says_whether_it_was_closed_in_order(training, tmp_path):
@@ -39,11 +43,110 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("ending", ["", "raise RuntimeError('boom')", "raise SystemExit(3)"])
-def test_at_interpreter_exit_the_log_is_whole_without_close(tmp_path, ending):
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("", FINISHED),
+        ("raise RuntimeError('boom\\nand a dump')", Ending("crashed", "RuntimeError", "boom")),
+        ("raise KeyboardInterrupt", Ending("stopped", "KeyboardInterrupt")),
+    ],
+)
+def test_at_interpreter_exit_the_log_is_whole_without_close_and_says_what_ended_it(tmp_path, ending, told):
     script = textwrap.dedent(SCRIPT).format(run_dir=str(tmp_path), ending=ending)
     subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, timeout=60)
-    assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 9
+    run = diagnose.load(tmp_path)
+    assert len(run.scalars["loss/train"]) == 9
+    assert run.ending == told
+    assert [note for note in run.notes if told.by in note] == ([] if told is FINISHED else list(run.notes))
+
+
+@pytest.fixture
+def ended(training, tmp_path):
+    """ended(script) -> how training ended by its log; the script closes `monitor`, a function that opens one."""
+
+    def how(script):
+        def monitor():
+            return diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path)
+
+        with contextlib.suppress(ZeroDivisionError, SystemExit):
+            script(monitor)
+        return diagnose.load(tmp_path).ending
+
+    return how
+
+
+def test_an_error_that_leaves_the_with_block_or_passes_a_closing_finally_ended_the_training(ended):
+    def with_block(monitor):
+        with monitor():
+            raise ZeroDivisionError("by nothing")
+
+    def closing_finally(monitor):
+        opened = monitor()
+        try:
+            raise ZeroDivisionError
+        finally:
+            opened.close()
+
+    def leaving(code):
+        def script(monitor):
+            with monitor():
+                raise SystemExit(code)
+
+        return script
+
+    assert ended(with_block) == Ending("crashed", "ZeroDivisionError", "by nothing")
+    assert ended(closing_finally) == Ending("crashed", "ZeroDivisionError")
+    assert ended(leaving(3)) == Ending("stopped", "SystemExit", "3")
+    assert ended(leaving(0)) == FINISHED
+
+
+def test_an_error_that_was_there_before_or_only_ends_a_loop_ended_nothing(ended):
+    def retry(monitor):
+        try:
+            _ = 1 / 0
+        except ZeroDivisionError:
+            with monitor():
+                pass
+            monitor().close()
+
+    def exhausted(monitor):
+        opened = monitor()
+        try:
+            next(iter(()))
+        except StopIteration:
+            opened.close()
+
+    assert ended(retry) == FINISHED
+    assert ended(exhausted) == FINISHED
+
+
+def test_a_run_that_crashed_and_was_taken_up_again_ended_as_its_last_part_did(training, tmp_path):
+    def train(steps, error=None):
+        with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
+            training.run(steps)
+            if error:
+                raise error
+
+    with pytest.raises(ZeroDivisionError):
+        train(4, ZeroDivisionError())
+    assert not diagnose.load(tmp_path).finished
+    train(9)
+    assert diagnose.load(tmp_path).ending == FINISHED
+
+
+def test_a_log_from_before_endings_were_told_is_finished_and_one_that_tells_it_strangely_was_stopped(tmp_path):
+    logs = [
+        ("old", 1.0, None, FINISHED),
+        ("strange", 2.0, '{"how": "eaten", "by": 3}', UNTOLD),
+        ("broken", 2.0, "[", UNTOLD),
+    ]
+    for name, mark, text, told in logs:
+        with EventFile(tmp_path / name) as log:
+            log.write_step(1, 1.0, [("loss/train", 1.0)], {})
+            if text is not None:
+                log.write_text(layout.ENDING_TAG, text, 1.0)
+            log.write_step(1, 2.0, [(layout.CLOSED_TAG, mark)], {})
+        assert diagnose.load(tmp_path / name).ending == told
 
 
 def test_a_disk_that_fails_costs_the_log_and_not_the_training(training, tmp_path, caplog, monkeypatch):
@@ -76,7 +179,7 @@ def test_a_process_that_is_killed_leaves_a_log_that_reads_up_to_its_last_flush_o
     assert process.wait(20) == -getattr(signal, ending)
     run = diagnose.load(tmp_path)
     assert len(run.scalars["loss/train"]) >= 40
-    assert run.closed is (ending == "SIGTERM")
+    assert run.ending == (Ending("stopped", "SIGTERM") if ending == "SIGTERM" else None)
     assert diagnose.examine(run) is not None
 
 
