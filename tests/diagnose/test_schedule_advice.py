@@ -7,7 +7,7 @@ import pytest
 
 import diagnose
 from diagnose.run import Series
-from diagnose.schedule_advice import ran, recommended
+from diagnose.schedule_advice import Schedule, ran, rates, recommended
 
 RUNS = Path(__file__).parents[2] / "fixtures" / "runs"
 
@@ -51,3 +51,9 @@ def test_the_recommended_schedule_follows_the_prescription():
     lr = next(change.after for change in diagnosis.prescription.changes if change.setting == "lr")
     assert advised is not None and advised.peak == pytest.approx(lr)
     assert recommended(diagnose.examine(RUNS / "plain-autoencoder-0")) is None
+
+
+def test_a_schedule_is_drawn_from_its_first_step_over_the_peak_to_its_end():
+    drawn = rates(Schedule("cosine", peak=0.4, final=0.04, warmup=10, end=110), np.arange(111))
+    assert drawn[:10] == pytest.approx(0.04 * np.arange(1, 11)) and drawn[10] == drawn.max() == pytest.approx(0.4)
+    assert drawn[60] == pytest.approx(0.22) and drawn[-1] == pytest.approx(0.04)
