@@ -187,6 +187,8 @@ def _judged(fault: Fault, told: Told, expected: dict[int, str], dashboard: Flask
         wrong.append(f"said more than once: {twice}")
     if fault.warns and not told.warnings:
         wrong.append("said nothing")
+    if fault.leaves == "all" and not any(told.flushed.values()):
+        wrong.append("nothing was ever flushed")
     lost = logged = 0
     for log, steps in told.flushed.items() if fault.leaves != "nothing" else ():
         kept = _kept_of(log, told)

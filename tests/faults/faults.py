@@ -275,7 +275,7 @@ OURS: Final = (
 
 def failing(owner: type, name: str, error: Callable[[], BaseException], scene: Scene) -> None:
     """One of our own functions raises from some call on."""
-    original, calls, fatal = getattr(owner, name), [0], scene.instant.randrange(1, 5)
+    original, calls, fatal = getattr(owner, name), [0], scene.instant.randrange(1, 4)  # curvature looks thrice
 
     def fail(*arguments: Any, **keywords: Any) -> Any:
         calls[0] += 1
