@@ -157,8 +157,8 @@ def from_config(config: Mapping[str, Any]) -> Settings:
         if plain is not None and (known not in HYPERPARAMETERS or HYPERPARAMETERS[known].allows(plain)):
             values.setdefault(known, plain)
     size = values.pop("dataset_size", None)
-    told = isinstance(size, int | float) and 0 < size < UTMOST
-    settings = Settings(values, dataset_size=float(size) if told else None)
+    samples = float(size) if isinstance(size, int | float) and 0 < size < UTMOST else None
+    settings = Settings(values, dataset_size=samples)
     capped = settings.steps_per_epoch is None and any(str(name).lower() in CAPS for name in config)
     if not settings.length_counts_in_epochs or (capped and settings.number("steps")):
         settings = replace(settings, values={name: value for name, value in values.items() if name != "epochs"})
