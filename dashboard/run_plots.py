@@ -88,8 +88,8 @@ def connect(app: Dash, store: Store) -> None:
     figures = [Output(f"plot-{name}", "figure") for name in TITLES]
     styles = [Output(f"plot-{name}-card", "style") for name in TITLES]
     beside = [Output("plots-caption", "children"), Output("plots-drawn", "data")]
-    shown = [State("run-view", "data"), State("plots-drawn", "data")]
-    call_in_browser(app, "run.draw", *figures, *styles, *beside, Input("run-plots", "data"), *shown)
+    seen = [State("run-view", "data"), State("plots-drawn", "data")]
+    call_in_browser(app, "run.draw", *figures, *styles, *beside, Input("run-plots", "data"), *seen)
     call_in_browser(
         app,
         "run.view",
