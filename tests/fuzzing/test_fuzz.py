@@ -17,6 +17,7 @@ from tests.fuzzing.reading_one import outcome
 
 FEW = 120
 MANY, MANY_S = 3_000, 300.0
+until = 0.0  # when the busy one ends
 
 
 def harm(outcomes):
@@ -59,7 +60,7 @@ def test_of_the_same_seed_and_number_a_log_is_always_the_same():
     ids=["crash", "slow", "memory"],
 )
 def test_harm_is_noticed(tmp_path, monkeypatch, fault, verdict):
-    global until  # noqa: PLW0603  when the busy one ends
+    global until  # noqa: PLW0603
     until = time.process_time() + 1.5
     read = loading.FollowedRun.refresh
 
