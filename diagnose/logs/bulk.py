@@ -138,7 +138,8 @@ class BulkReader:
             if self._reader.passes_over(self._names[number]):
                 continue
             part = slice(starts[number], starts[number + 1])
-            data.scalar(self._names[number]).extend(*(column[part] for column in columns), twins)
+            steps, wall_times, values = (column[part] for column in columns)
+            data.scalar(self._names[number]).extend(steps, wall_times, values, twins)
         self._put_vectors(room.rows[: self._counts[kernel.VECTORS]], content, data)
         self._counts[kernel.VALUES] = self._counts[kernel.VECTORS] = 0
 

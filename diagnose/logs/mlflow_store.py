@@ -50,7 +50,8 @@ def _read_metric(data: EventData, name: str, text: str) -> None:
     lines = [line for line in text.splitlines() if line.strip()]
     rows = [row for row in map(_row, lines) if row is not None]
     if rows:
-        data.scalar(name).extend(*zip(*rows, strict=True))
+        steps, wall_times, values = zip(*rows, strict=True)
+        data.scalar(name).extend(steps, wall_times, values)
         data.events += len(rows)
     if len(rows) < len(lines):
         data.notes.append(f"metrics/{name}: {len(lines) - len(rows):,} line(s) that cannot be read were left out.")
