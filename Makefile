@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Most of what comes along is never imported: what is gets compiled then.
+INSTALL := $(PIP) install --no-compile -c constraints.txt
 DEMO_SERVE ?= 1
 FUZZ_SECONDS ?= 300
 FUZZ_SEED ?= 0
@@ -61,15 +63,15 @@ docs-serve: docs
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (some minutes the first time) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -c constraints.txt torch numpy
-	@$(PIP) install -c constraints.txt -e '.[dev]'
-	@$(PIP) install -c constraints.txt --no-deps $(REFERENCES)
+	@$(INSTALL) torch numpy
+	@$(INSTALL) -e '.[dev]'
+	@$(INSTALL) --no-deps $(REFERENCES)
 	@touch $@
 
-# The frameworks that the slow tests train with: `make test` has no time for them. torch stays the one that is there.
+# The frameworks and Ray, for the slow tests: `make test` has no time for them. torch stays the one that is there.
 $(VENV)/integrations: $(VENV)/installed
 	@echo "Installing Lightning, Transformers and the like for their tests …"
-	@$(PIP) install -c constraints.txt -e '.[integrations]'
+	@$(INSTALL) -e '.[integrations]'
 	@touch $@
 
 # The dashboard's tests click through real pages. Where no browser can be installed they say so.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import ray
 from distributed import Client, LocalCluster
 
 from diagnose.errors import InvalidArgumentError
@@ -34,6 +33,8 @@ def test_on_dask(paths):
 
 @pytest.mark.slow  # the better part of a minute for Ray to start
 def test_on_ray(paths):
+    import ray
+
     ray.init(num_cpus=2, include_dashboard=False, configure_logging=False)
     try:
         assert found(paths, "ray") == found(paths, "local")
