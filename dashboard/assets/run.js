@@ -117,7 +117,7 @@
       // Answers may overtake one another: what was made for another view, or asked for earlier, is not drawn.
       draw: (sent, view, drawn) => {
         const { callback_context: context, no_update } = window.dash_clientside;
-        const current = sent && KEPT.every((name) => (sent.view[name] || "") === ((view && view[name]) || ""));
+        const current = sent && KEPT.every((name) => same(sent.view[name], (view || {})[name]));
         if (!current || sent.drawn.asked_s < drawn.asked_s) return context.outputs_list.map(() => no_update);
         press(view);
         return context.outputs_list.map(({ id, property }) => {
