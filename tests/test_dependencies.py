@@ -15,7 +15,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_IMPORTED = {"fsspec": "universal-pathlib opens it; the bound is ours"}
-ONLY_WHERE_ASKED_FOR = {"distributed", "optuna", "ray", "scikit-learn"}  # told in one sentence where it is missing
+FRAMEWORKS = {  # whose users have them
+    "accelerate", "lightning", "mlflow-skinny", "mlflow", "pytorch-ignite", "ignite", "pytorch-lightning", "transformers",
+    "wandb",
+}  # fmt: skip
+ONLY_WHERE_ASKED_FOR = FRAMEWORKS | {"distributed", "optuna", "ray", "scikit-learn"}  # told where it is missing
 SHARED_NAMES = {"google": "protobuf"}  # an import that several distributions bring
 
 

@@ -41,7 +41,7 @@ def test_a_cause_s_evidence_is_a_table_of_log_odds_that_add_up_and_so_are_all_of
     assert sum(weights) == pytest.approx(total, abs=0.06 * len(weights))  # each is shown to two digits
     assert "divergence" in cause.inner_text()
     assert "%" in cause.locator("tfoot").inner_text()
-    ill.page.get_by_text("likeliest causes side by side").click()
+    ill.page.locator("summary", has_text="likeliest causes side by side").click()
     together = ill.page.locator(".together")
     assert together.get_by_role("rowheader", name="before any finding").is_visible()
     assert together.get_by_role("columnheader").count() >= 2

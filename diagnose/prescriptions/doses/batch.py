@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from diagnose import facts
 from diagnose.facts import effective_batch_size
 from diagnose.run import Run
 from diagnose.signals import NOISE_SCALE
@@ -16,16 +15,16 @@ MOST_AT_ONCE: Final = 4.0  # times larger or smaller: further lies beyond what o
 SMALLEST: Final = 32  # K13: the smallest of the usual starts
 
 
-def enlarged(run: Run) -> int | None:
+def enlarged(run: Run, *, unused_data: bool = False) -> int | None:
     """The power of two nearest to the noise scale, at most four times the batch, or 32 where that is more.
 
-    Where the run ended before it had used all its data, the noise scale is no limit: larger steps use more of them.
+    Where the run ended before it had used its data, the noise scale is no limit: larger steps use more of them.
     None where the batch is not known.
     """
-    batch, passes = effective_batch_size(run.setup), facts.passes(run)
+    batch = effective_batch_size(run.setup)
     if batch is None:
         return None
-    noise = np.inf if passes is not None and passes < 1 else _noise_scale(run) or np.inf
+    noise = np.inf if unused_data else _noise_scale(run) or np.inf
     near = float(np.clip(noise, 2 * batch, MOST_AT_ONCE * batch))
     return _power_of_two(max(near, min(noise, SMALLEST)))  # under the usual starts four times is little
 

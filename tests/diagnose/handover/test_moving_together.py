@@ -127,10 +127,11 @@ KEYS = {
     "dropout": st.just("dropout"),
     "label_smoothing": st.just("label_smoothing"),
 }
+NONE = st.just(0.0)
 WITHIN = {
     "lr": st.floats(1e-6, 1), "batch_size": st.integers(1, 8192), "epochs": st.integers(1, 300),
-    "weight_decay": st.floats(1e-6, 0.1), "max_norm": st.floats(0.01, 100), "momentum": st.floats(0, 0.99),
-    "dropout": st.floats(0, 0.5), "label_smoothing": st.floats(0, 0.2),
+    "weight_decay": st.floats(1e-6, 0.1), "max_norm": st.floats(0.01, 100), "momentum": NONE | st.floats(1e-6, 0.99),
+    "dropout": NONE | st.floats(1e-6, 0.5), "label_smoothing": NONE | st.floats(1e-6, 0.2),
 }  # fmt: skip
 WORDS = {
     "optimizer": ["SGD", "AdamW"], "scheduler": ["none", "cosine", "OneCycleLR"],
