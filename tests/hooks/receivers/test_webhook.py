@@ -166,6 +166,12 @@ def test_an_address_that_is_none_is_refused_without_being_shown(url):
     assert "S3CR3T" not in str(refused.value)
 
 
+def test_an_address_that_is_given_in_place_of_a_webhook_is_refused_without_being_shown(training):
+    with pytest.raises(diagnose.InvalidArgumentError, match="attach\\(on_finding=str") as refused:
+        diagnose.attach(training.model, training.optimizer, on_finding=f"https://host/{SECRET}")
+    assert SECRET not in str(refused.value)
+
+
 @pytest.mark.parametrize("numbers", [{"attempts": 0}, {"timeout_s": 0}, {"first_pause_s": -1.0}])
 def test_numbers_that_nothing_could_be_sent_with_are_refused(numbers):
     with pytest.raises(diagnose.InvalidArgumentError, match="at least one attempt") as refused:
