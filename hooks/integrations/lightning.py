@@ -120,7 +120,7 @@ class DiagnoseCallback(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the validation's metrics."""
-        if self.monitor is not None and self._metrics is not None and not trainer.sanity_checking:
+        if self.monitor is not None and self._metrics is not None:
             self.monitor._guard.run("metrics", self._metrics.of_epoch, trainer, "validation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
