@@ -29,7 +29,8 @@ def check(model: object, optimizer: object, criterion: object, config: object, o
         ("criterion", criterion, criterion is None or isinstance(criterion, nn.Module),
          "a loss module or None; a plain loss function is logged by monitor.log(loss=loss)"),
         ("config", config, config is None or isinstance(config, Mapping), "a mapping or None"),
-        ("on_finding", on_finding, on_finding is None or callable(on_finding), "a function of one Finding or None"),
+        ("on_finding", on_finding, on_finding is None or callable(on_finding),
+         "a function of one Finding or None; a webhook's address belongs into diagnose.hooks.receivers.Webhook"),
     )  # fmt: skip
     if is_being_captured():
         raise InvalidArgumentError(
@@ -38,7 +39,9 @@ def check(model: object, optimizer: object, criterion: object, config: object, o
         )
     for name, value, fits, expected in wanted:
         if not fits:
-            raise InvalidArgumentError(f"attach({name}={value!r:.80}): expected {expected}.")
+            # A webhook's address is a secret.
+            shown = type(value).__name__ if name == "on_finding" else f"{value!r:.80}"
+            raise InvalidArgumentError(f"attach({name}={shown}): expected {expected}.")
 
 
 def halting_ids(halt_on: Iterable[str]) -> frozenset[str]:

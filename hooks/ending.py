@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import Final
 
@@ -11,25 +12,35 @@ from diagnose.logs.ending_text import LONGEST
 
 _BY_ITSELF: Final = (StopIteration, StopAsyncIteration, GeneratorExit)  # how loops end that have come to their end
 _FROM_OUTSIDE: Final = (KeyboardInterrupt, SystemExit, TrainingHalted)
+_BEFORE: Final = "_diagnose_before"  # on an exception: the witnesses that have found it there
+
+_numbers = itertools.count()
 
 
 class Witness:
     """Made where training begins: an error that was there already, such as one that is being retried, ends nothing."""
 
     def __init__(self) -> None:
-        self._before = {id(error) for error in (sys.exception(), _uncaught()) if error is not None}
+        self._number = next(_numbers)
+        # Told on the error itself: held here it would hold its frames, and its place in memory may be another's soon.
+        for error in (sys.exception(), _uncaught()):
+            if error is not None:
+                vars(error).setdefault(_BEFORE, set()).add(self._number)
 
     def ending(self, error: BaseException | None = None) -> Ending:
         """By that error, else by one that is on its way through the caller, or has ended the process's main thread."""
         for one in (error, sys.exception(), _uncaught()):
-            if one is not None and id(one) not in self._before:
+            if one is not None and not self._was_there(one):
                 return ended_by(one)
         return FINISHED
 
     def at_exit(self) -> Ending:
         """By an error that nobody caught. For whoever cannot know what an error on its way has to do with training."""
         error = _uncaught()
-        return FINISHED if error is None or id(error) in self._before else ended_by(error)
+        return FINISHED if error is None or self._was_there(error) else ended_by(error)
+
+    def _was_there(self, error: BaseException) -> bool:
+        return self._number in vars(error).get(_BEFORE, ())
 
 
 def ended_by(error: BaseException) -> Ending:

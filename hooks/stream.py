@@ -8,6 +8,7 @@ training's thread only launches what must run on the device.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from diagnose.hooks.writer import StepValues, writer_for
 
 if TYPE_CHECKING:
     from diagnose.hooks.mirror import Mirror
+
+logger = logging.getLogger("diagnose")
 
 ROWS = 128  # rows that the rings hold: the black box of the last steps
 FLUSH_ROWS = 50
@@ -224,7 +227,12 @@ class Stream:
         """
         if self._process == os.getpid():
             if self._writer.open:
-                self.flush()
+                try:
+                    self.flush()
+                except Exception as error:  # noqa: BLE001  a device that has failed gives nothing back
+                    logger.warning(
+                        "diagnose: the last steps are missing from the log: %s: %s", type(error).__name__, error
+                    )
             self._writer.close(ending or self._witness.at_exit())  # a second call waits for the first one's end
 
     def _row(self, step: int) -> _Row:

@@ -1,6 +1,6 @@
 """A diagnosis in TensorBoard's Text tab, in W&B and in MLflow. Run: python docs/examples/handed_on.py RUN
 
-W&B writes to this machine alone here (offline), MLflow into a database beside the script's folder.
+W&B writes to this machine alone here (offline), MLflow into a database in the folder that it is run in.
 """
 
 from __future__ import annotations

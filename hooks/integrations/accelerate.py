@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker
 
-from diagnose.hooks.integrations.attaching import Options, attached, checked, log
+from diagnose.errors import InvalidArgumentError
+from diagnose.hooks.integrations.attaching import Options, attached, checked, log, size_of
 from diagnose.hooks.integrations.splits import split_of, without_split
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.monitor import Monitor
@@ -20,7 +21,8 @@ class DiagnoseTracker(GeneralTracker):
     """Give it to `Accelerator(log_with=[tracker])`, and call `tracker.watch(accelerator)` once all is prepared.
 
     Watched is the first model that was prepared, with its optimizers, the first schedule and the gradient scaler. What
-    is logged lands on the optimizer's step at hand: a `step` that is told may count batches, and is not used. A halt
+    is logged lands on the optimizer's step at hand: a `step` that is told may count batches, and is not used. A loss
+    that a `criterion` or the model's own output gives is seen there, and not taken from what is logged as well. A halt
     raises `diagnose.TrainingHalted`. Takes what `diagnose.attach` takes.
     """
 
@@ -40,8 +42,13 @@ class DiagnoseTracker(GeneralTracker):
         return self.monitor
 
     def watch(self, accelerator: Accelerator) -> Monitor:
-        """Attach to what the accelerator has prepared; returns the monitor."""
+        """Attach to what the accelerator has prepared; returns the monitor.
+
+        Raises `InvalidArgumentError` where that holds no model.
+        """
         expect("accelerate", *TESTED)
+        if not accelerator._models:
+            raise InvalidArgumentError("watch(accelerator): no model is prepared; call accelerator.prepare first.")
         optimizers, schedulers = accelerator._optimizers, accelerator._schedulers
         self.monitor = attached(
             accelerator._models[0],
@@ -74,11 +81,10 @@ class DiagnoseTracker(GeneralTracker):
 def config_of(accelerator: Accelerator) -> Mapping[str, Any]:
     """The settings that the accelerator knows of; `batch_size` is that of one rank."""
     loader = accelerator._dataloaders[0] if accelerator._dataloaders else None
-    dataset = getattr(loader, "dataset", None)
     sampler = getattr(loader, "batch_sampler", None)
     return {
         "batch_size": getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None),
-        "dataset_size": len(dataset) if isinstance(dataset, Sized) else None,
+        "dataset_size": size_of(getattr(loader, "dataset", None)),
         "accumulation_steps": accelerator.gradient_accumulation_steps,
         "precision": str(accelerator.mixed_precision),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any, Literal, TypedDict
 
 from torch import nn
@@ -57,5 +57,17 @@ def attached(
 
 
 def log(monitor: Monitor, split: Split, name: str, value: Any) -> None:
-    """`Monitor.log` of one value whose name is the framework's: “step” and “split” are names there as well."""
-    monitor._guard.run(f"log({name}=…)", monitor._log_one, None, split, name, value)
+    """`Monitor.log` of one value whose name is the framework's: “step” and “split” are names there as well.
+
+    A loss that is seen as it is computed is left alone: what is logged of it may be an average over an epoch.
+    """
+    if f"{name}/{split}" not in monitor._course._losses.seen:
+        monitor._guard.run(f"log({name}=…)", monitor._log_one, None, split, name, value)
+
+
+def size_of(dataset: Any) -> int | None:
+    """The number of samples; None of a stream, which may have a `__len__` that raises whatever it likes."""
+    try:
+        return len(dataset) if isinstance(dataset, Sized) else None
+    except Exception:  # noqa: BLE001  the user's own code
+        return None

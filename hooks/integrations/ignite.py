@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from ignite.engine import Engine, Events
@@ -12,9 +12,11 @@ from torch.optim import Optimizer
 
 from diagnose.errors import TrainingHalted
 from diagnose.findings import Finding
-from diagnose.hooks.integrations.attaching import Options, Split, attached, checked, log
+from diagnose.hooks.integrations.agreement import agreed
+from diagnose.hooks.integrations.attaching import Options, Split, attached, checked, log, size_of
 from diagnose.hooks.integrations.splits import without_split
 from diagnose.hooks.integrations.versions import expect
+from diagnose.hooks.layers import device_of
 from diagnose.hooks.monitor import Monitor
 
 logger = logging.getLogger("diagnose")
@@ -27,7 +29,8 @@ class DiagnoseHandler:
 
     Logged are the engine's output (a loss, or a mapping of named numbers), its metrics, and those of a validation
     engine. `halt_on` terminates the engine: the reason is logged and kept in `halted`. Takes what `diagnose.attach`
-    takes, a `scheduler` and a `scaler` too.
+    takes, a `scheduler` and a `scaler` too. Where several iterations make a step, `config` must say so
+    (`accumulation_steps`): an engine does not know.
     """
 
     def __init__(
@@ -43,11 +46,14 @@ class DiagnoseHandler:
         self.halted: TrainingHalted | None = None
         self._watched = (model, optimizer, scheduler, scaler)
         self._options = checked(options)
+        self._found: Finding | None = None  # what training is to be halted for
+        self._knows_loss = False  # from the engine's output
 
     def attach(self, trainer: Engine, validation: Engine | None = None) -> None:
         """Follow `trainer` from its start to its end, and the metrics of `validation` whenever it completes."""
         trainer.add_event_handler(Events.STARTED, self._begin)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._log_output)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._stop_if_found)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._log_metrics, "train")
         trainer.add_event_handler(Events.COMPLETED | Events.TERMINATE, self._close)
         trainer.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
@@ -57,9 +63,10 @@ class DiagnoseHandler:
     def _begin(self, engine: Engine) -> None:
         expect("pytorch-ignite", *TESTED)
         model, optimizer, scheduler, scaler = self._watched
-        self.halted = None
+        self.halted = self._found = None
+        self._knows_loss = False
+        iterations = self._options.get("config", {}).get("accumulation_steps") or 1
         loader = engine.state.dataloader
-        dataset = getattr(loader, "dataset", None)
         self.monitor = attached(
             model,
             optimizer,
@@ -68,14 +75,14 @@ class DiagnoseHandler:
             scaler=scaler,
             config={
                 "batch_size": getattr(loader, "batch_size", None),
-                "dataset_size": len(dataset) if isinstance(dataset, Sized) else None,
+                "dataset_size": size_of(getattr(loader, "dataset", None)),
                 "epochs": engine.state.max_epochs,
-                "max_steps": engine.state.max_iters,
+                "max_steps": engine.state.max_iters and engine.state.max_iters // iterations,
                 "seed": engine.state.seed,
             },
         )
-        self.monitor.go_on_after(engine.state.iteration)
-        self.monitor.halt_with(lambda finding: self._halt(engine, finding))
+        self.monitor.go_on_after(engine.state.iteration // iterations)
+        self.monitor.halt_with(self._halt)
 
     def _log_output(self, engine: Engine) -> None:
         output = engine.state.output
@@ -83,20 +90,31 @@ class DiagnoseHandler:
             return
         values = output if isinstance(output, Mapping) else {"loss": output}
         for name, value in values.items():
-            single = isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
-            if single and not (name == "loss" and "criterion" in self._options):
-                log(self.monitor, "train", without_split(str(name)), value)
+            if isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1):
+                bare = without_split(str(name))
+                self._knows_loss |= bare == "loss"
+                log(self.monitor, "train", bare, value)
 
     def _log_metrics(self, engine: Engine, split: Split) -> None:
         for name, value in engine.state.metrics.items():
-            if self.monitor is not None and isinstance(value, int | float | Tensor):
-                log(self.monitor, split, without_split(name), value)
+            bare = without_split(name)
+            averaged = split == "train" and bare == "loss" and self._knows_loss  # of what is logged at every step
+            if self.monitor is not None and isinstance(value, int | float | Tensor) and not averaged:
+                log(self.monitor, split, bare, value)
 
-    def _halt(self, engine: Engine, finding: Finding) -> None:
-        if self.halted is None and self.monitor is not None:
-            self.halted = self.monitor.halted(finding)
+    def _halt(self, finding: Finding) -> None:
+        self._found = self._found or finding
+
+    def _stop_if_found(self, engine: Engine) -> None:
+        """Terminate the engine, on all ranks after the same iteration: only rank 0 knows of findings."""
+        if "halt_on" not in self._options or self.monitor is None:
+            return
+        if not agreed(self._found is not None, engine.state.iteration, device_of(self._watched[0])):
+            return
+        if self._found is not None:
+            self.halted = self.monitor.halted(self._found)
             logger.warning("diagnose: %s", self.halted)
-            engine.terminate()
+        engine.terminate()
 
     def _close(self, *_: Any) -> None:
         if self.monitor is not None:
@@ -105,5 +123,7 @@ class DiagnoseHandler:
     def _close_and_raise(self, engine: Engine, error: BaseException) -> None:
         """An engine leaves an exception to its handlers: without ours, and none of the user's, it would have raised."""
         self._close()
-        if len(engine._event_handlers[Events.EXCEPTION_RAISED]) == 1:
+        handlers = [handler for handler, *_ in engine._event_handlers[Events.EXCEPTION_RAISED]]
+        only_ours = all(isinstance(getattr(handler, "__self__", None), DiagnoseHandler) for handler in handlers)
+        if only_ours and handlers[-1] == self._close_and_raise:  # of several of ours each closes its own
             raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from diagnose.errors import TrainingHalted
 from diagnose.findings import Finding
 from diagnose.hooks.integrations import unseen_forward
 from diagnose.hooks.integrations.agreement import agreed
-from diagnose.hooks.integrations.attaching import Options, attached, checked
+from diagnose.hooks.integrations.attaching import Options, attached, checked, size_of
 from diagnose.hooks.integrations.lightning_metrics import Metrics
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.layers import replicas
@@ -61,6 +61,10 @@ class DiagnoseCallback(Callback):
         self._batch: Any = None
 
     # --- the trainer's hooks ----------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """A checkpoint that was loaded to test it is no training that goes on."""
+        self._goes_on_in = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach: optimizers are there, a checkpoint is loaded, and the sanity check is over."""
@@ -116,7 +120,7 @@ class DiagnoseCallback(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the validation's metrics."""
-        if self.monitor is not None and self._metrics is not None and not trainer.sanity_checking:
+        if self.monitor is not None and self._metrics is not None:
             self.monitor._guard.run("metrics", self._metrics.of_epoch, trainer, "validation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -162,8 +166,8 @@ class DiagnoseCallback(Callback):
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         if pl_module.automatic_optimization:
             value = value * trainer.accumulate_grad_batches  # a share of the step's mean until here
-            if scaler is not None and scaler.is_enabled():
-                value = value / scaler._scale
+        if scaler is not None and scaler.is_enabled():
+            value = value / scaler._scale
         if self.monitor is not None:
             self.monitor.log(loss=value)
 
@@ -211,12 +215,10 @@ def watched(pl_module: LightningModule, *, wrapped: bool) -> nn.Module:
 def config_of(trainer: Trainer, pl_module: LightningModule) -> Mapping[str, Any]:
     """The settings that trainer, data and module know of."""
     loader = trainer.train_dataloader
-    dataset = getattr(loader, "dataset", None)
     limits = (trainer.max_epochs or -1, trainer.max_steps)
-    return {
-        **{str(name): value for name, value in getattr(pl_module, "hparams", {}).items()},
+    told = {
         "batch_size": getattr(loader, "batch_size", None),
-        "dataset_size": len(dataset) if isinstance(dataset, Sized) else None,
+        "dataset_size": size_of(getattr(loader, "dataset", None)),
         "epochs": limits[0] if limits[0] > 0 else None,
         "max_steps": limits[1] if limits[1] > 0 else None,
         "accumulation_steps": trainer.accumulate_grad_batches,
@@ -224,3 +226,6 @@ def config_of(trainer: Trainer, pl_module: LightningModule) -> Mapping[str, Any]
         "precision": str(trainer.precision),
         "seed": os.environ.get("PL_GLOBAL_SEED"),
     }
+    # What the trainer does not know, the size of a sampler's batches say, the module may.
+    own = {str(name): value for name, value in getattr(pl_module, "hparams", {}).items()}
+    return {**own, **{name: value for name, value in told.items() if value is not None}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from transformers import TrainerCallback
@@ -12,11 +12,10 @@ from transformers import TrainerCallback
 from diagnose.errors import TrainingHalted
 from diagnose.findings import Finding
 from diagnose.hooks.integrations.agreement import agreed
-from diagnose.hooks.integrations.attaching import Options, attached, checked, log
+from diagnose.hooks.integrations.attaching import Options, attached, checked, log, size_of
 from diagnose.hooks.integrations.splits import split_of, without_split
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.monitor import Monitor
-from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -89,13 +88,10 @@ class DiagnoseCallback(TrainerCallback):
         """Log what the trainer logs, but for what is known at every step."""
         if self.monitor is None:
             return
-        seen = self.monitor._course._losses.seen
         for name, value in (logs or {}).items():
-            split, bare = split_of(name), without_split(name)
-            whole = bare == "loss" and (TRAIN_LOSS if split == "train" else VALIDATION_LOSS)
             about_trainer = name == "train_loss" or any(word in name for word in ABOUT_THE_TRAINER)
-            if isinstance(value, int | float) and whole not in seen and not about_trainer:
-                log(self.monitor, split, bare, value)
+            if isinstance(value, int | float) and not about_trainer:
+                log(self.monitor, split_of(name), without_split(name), value)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Training is over."""
@@ -112,11 +108,10 @@ class DiagnoseCallback(TrainerCallback):
 
 def config_of(args: TrainingArguments, state: TrainerState, loader: Any) -> Mapping[str, Any]:
     """The settings that bear on how training goes; paths, hubs and loggers are left out."""
-    dataset = getattr(loader, "dataset", None)
     return {
         "batch_size": args.train_batch_size,
         "accumulation_steps": args.gradient_accumulation_steps,
-        "dataset_size": len(dataset) if isinstance(dataset, Sized) else None,
+        "dataset_size": size_of(getattr(loader, "dataset", None)),
         "epochs": args.num_train_epochs if args.max_steps <= 0 else None,
         "max_steps": state.max_steps,
         "lr": args.learning_rate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import queue
 import threading
 import time
@@ -29,7 +30,7 @@ class Webhook:
     queue full, or is not taken, is counted in `dropped` and told once. The URL is a secret: it stands in no message,
     warning or repr. `about` names the run in every message.
 
-    Raises `InvalidArgumentError` for a URL that is not http(s).
+    Raises `InvalidArgumentError` for a URL that is not http(s), and for numbers that nothing could be sent with.
     """
 
     def __init__(
@@ -37,11 +38,21 @@ class Webhook:
     ) -> None:
         if not _is_web_address(url):
             raise InvalidArgumentError("Webhook(url=…): expected a http:// or https:// address with a host.")
-        self.sent = 0
-        self.dropped = 0
+        if attempts < 1 or not timeout_s > 0 or not first_pause_s >= 0:
+            raise InvalidArgumentError(
+                f"Webhook(timeout_s={timeout_s!r}, attempts={attempts!r}, first_pause_s={first_pause_s!r}): expected "
+                "at least one attempt, a timeout above 0 and a pause of 0 or more."
+            )
         self._url = url
         self._about = about
         self._timeout_s, self._attempts, self._first_pause_s = timeout_s, attempts, first_pause_s
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is sent yet by this process."""
+        self.sent = 0
+        self.dropped = 0
+        self._process = os.getpid()
         self._queue: queue.Queue[bytes] = queue.Queue(QUEUED)
         self._idle = threading.Condition()
         self._open = 0  # messages that are neither sent nor dropped
@@ -50,9 +61,12 @@ class Webhook:
 
     def __call__(self, finding: Finding) -> None:
         """Queue one finding; returns at once."""
+        if self._process != os.getpid():  # a forked child has no thread, nor, it may be, a lock that is let go
+            self._begin()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="diagnose-webhook", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="diagnose-webhook", daemon=True)
+            thread.start()
+            self._thread = thread
             atexit.register(self.flush)
         payload = payload_of(finding, self._about)
         with self._idle:
@@ -64,6 +78,8 @@ class Webhook:
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait for what is under way, a few seconds at most; returns whether all of it has been sent or dropped."""
+        if self._process != os.getpid():
+            return True  # whatever is under way is the parent's
         with self._idle:
             return self._idle.wait_for(lambda: self._open == 0, timeout_s)
 

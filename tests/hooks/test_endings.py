@@ -15,6 +15,7 @@ import torch
 
 import diagnose
 from diagnose.endings import FINISHED, UNTOLD, Ending
+from diagnose.hooks.ending import Witness
 from diagnose.logs import layout
 from diagnose.logs.writing import EventFile
 
@@ -118,6 +119,32 @@ def test_an_error_that_was_there_before_or_only_ends_a_loop_ended_nothing(ended)
 
     assert ended(retry) == FINISHED
     assert ended(exhausted) == FINISHED
+
+
+def test_an_error_that_lies_where_an_earlier_one_lay_in_memory_ended_the_training():
+    def fail():
+        raise ZeroDivisionError
+
+    try:
+        fail()
+    except ZeroDivisionError:
+        witness = Witness()
+        assert witness.ending() == FINISHED
+    try:
+        fail()
+    except ZeroDivisionError:
+        assert witness.ending() == Ending("crashed", "ZeroDivisionError")
+
+
+def test_a_device_that_gives_nothing_back_keeps_no_log_from_being_closed(tmp_path, caplog):
+    model = torch.nn.Linear(3, 1, device="meta")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = diagnose.attach(model, optimizer, run_dir=tmp_path)
+    optimizer.step()
+    monitor.log(loss=torch.zeros((), device="meta"))
+    monitor.close()
+    assert diagnose.load(tmp_path).closed
+    assert "last steps are missing" in caplog.text
 
 
 def test_a_run_that_crashed_and_was_taken_up_again_ended_as_its_last_part_did(training, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -65,3 +67,40 @@ def test_attach_alone_takes_what_accelerate_has_wrapped(framework, training, tmp
             optimizer.step()
             optimizer.zero_grad()
     assert diagnose.load(tmp_path).scalar("lr/group0").steps.tolist() == [1, 2, 3, 4, 5]
+
+
+class TellsItsLoss(nn.Module):
+    """A model whose output has a loss, as those of Transformers do."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, y):
+        return SimpleNamespace(loss=nn.functional.cross_entropy(self.net(x), y))
+
+
+def test_an_average_over_an_epoch_is_not_mixed_with_a_loss_that_is_seen(tracker, framework, training, tmp_path):
+    watching = tracker(run_dir=tmp_path)
+    accelerator = framework("accelerate").Accelerator(cpu=True, log_with=[watching])
+    loader = DataLoader(TensorDataset(training.x, training.y), batch_size=32)
+    model, optimizer, loader = accelerator.prepare(TellsItsLoss(training.model), training.optimizer, loader)
+    accelerator.init_trackers("clusters")
+    watching.watch(accelerator)
+    losses = []
+    for epoch in range(3):
+        for x, y in loader:
+            loss = model(x, y).loss
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        accelerator.log({"train_loss": sum(losses) / len(losses)}, step=epoch)
+    accelerator.end_training()
+    assert diagnose.load(tmp_path).scalar("loss/train").values.tolist() == pytest.approx(losses)
+
+
+def test_to_watch_before_anything_is_prepared_is_refused(tracker, framework):
+    watching = tracker()
+    with pytest.raises(diagnose.InvalidArgumentError, match="no model is prepared"):
+        watching.watch(framework("accelerate").Accelerator(cpu=True, log_with=[watching]))

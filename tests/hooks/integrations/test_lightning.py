@@ -195,6 +195,52 @@ def test_two_optimizers_by_hand_are_one_step(pl, callback, tmp_path):
     assert len(run.per_layer("layers/activation_variance").steps) >= 20  # parts that are called one by one
 
 
+def test_a_loss_that_is_scaled_for_half_precision_is_logged_as_it_was(pl, callback, tmp_path):
+    class ByHand(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.net = nn.Linear(8, 3)
+            self.losses = []
+
+        def training_step(self, batch, batch_idx):
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(self.net(batch[0]).float(), batch[1])
+            self.losses.append(loss.item())
+            self.manual_backward(loss)
+            optimizer.step()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.01)
+
+    model = ByHand()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    half = pl.plugins.MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    fit(pl, model, callback(run_dir=tmp_path), max_epochs=1, plugins=[half])
+    assert diagnose.load(tmp_path).scalar("loss/train").values.tolist() == pytest.approx(model.losses, rel=1e-3)
+
+
+def test_the_modules_own_batch_size_stands_where_the_trainer_knows_none(pl, callback, tmp_path):
+    model = classifier(pl)
+    model.save_hyperparameters({"batch_size": 32})
+    sampler = torch.utils.data.BatchSampler(torch.utils.data.SequentialSampler(clusters()), 32, drop_last=False)
+    trainer = pl.Trainer(**SILENT, max_epochs=1, enable_checkpointing=False, callbacks=[callback(run_dir=tmp_path)])
+    trainer.fit(model, DataLoader(clusters(), batch_sampler=sampler))
+    assert diagnose.load(tmp_path).setup.config["batch_size"] == 32
+
+
+def test_a_checkpoint_that_is_only_tested_is_no_training_that_goes_on(pl, callback, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer = fit(pl, classifier(pl), callback(run_dir=tmp_path / "run"), max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    again = callback()
+    trainer = pl.Trainer(**SILENT, max_epochs=1, enable_checkpointing=False, callbacks=[again])
+    trainer.validate(classifier(pl), loader(), ckpt_path=tmp_path / "one.ckpt")
+    trainer.fit(classifier(pl), loader())
+    assert str(again.run_dir) != str(tmp_path / "run")
+
+
 def test_a_broken_batch_is_told_by_the_layer(pl, callback, tmp_path):
     class Breaks(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):

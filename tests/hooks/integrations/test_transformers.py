@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -127,3 +131,52 @@ def test_a_resumed_training_counts_on(hf, callback, tmp_path):
     )
     run = diagnose.load(tmp_path / "run")
     assert run.scalar("loss/train").steps.tolist() == list(range(1, 25))
+
+
+ON_RANKS = """
+import json, sys
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
+from diagnose.hooks.integrations.transformers import DiagnoseCallback
+
+class Breaks(TrainerCallback):
+    def on_step_begin(self, args, state, control, model=None, **given):
+        if state.global_step >= 10:
+            with torch.no_grad():
+                model.transformer.wte.weight.fill_(torch.nan)
+
+torch.manual_seed(0)
+model = GPT2LMHeadModel(
+    GPT2Config(vocab_size=40, n_positions=12, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0,
+               attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0)
+)
+words = (3 * torch.arange(12)) % 40  # the same on both ranks, and so is the loss
+told = {"report_to": [], "use_cpu": True, "logging_steps": 1, "save_strategy": "no", "disable_tqdm": True}
+arguments = TrainingArguments(
+    sys.argv[1], per_device_train_batch_size=4, max_steps=2_000, learning_rate=1e-2, gradient_accumulation_steps=2,
+    ddp_backend="gloo", logging_nan_inf_filter=False, **told,
+)
+watching = DiagnoseCallback(run_dir=sys.argv[2], halt_on=["nan_loss"])
+data = [{"input_ids": words, "labels": words.clone()}] * 64
+trainer = Trainer(model, arguments, train_dataset=data, callbacks=[Breaks(), watching])
+trainer.train()
+losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+print("RANK", json.dumps([arguments.process_index, trainer.state.global_step, losses[:10], str(watching.halted)]))
+"""
+
+
+def test_two_ranks_are_one_run_with_the_trainers_loss_and_halt_together(hf, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(ON_RANKS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, str(script), str(tmp_path / "out"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line.partition("RANK ")[2]) for line in done.stdout.splitlines() if "RANK " in line]
+    (_, step, losses, halted), (_, other_step, *_) = sorted(told)
+    assert step == other_step
+    assert step < 2_000
+    assert "Halted by nan_loss" in halted
+    run = diagnose.load(tmp_path / "run")
+    assert run.scalar("loss/train").values[:10].tolist() == pytest.approx(losses, rel=1e-3)
+    assert run.setup.environment["data_parallel_ranks"] == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import multiprocessing
+import os
 import socket
 import threading
 import time
@@ -162,6 +164,37 @@ def test_an_address_that_is_none_is_refused_without_being_shown(url):
     with pytest.raises(diagnose.InvalidArgumentError, match="http:// or https://") as refused:
         Webhook(url)
     assert "S3CR3T" not in str(refused.value)
+
+
+def test_an_address_that_is_given_in_place_of_a_webhook_is_refused_without_being_shown(training):
+    with pytest.raises(diagnose.InvalidArgumentError, match="attach\\(on_finding=str") as refused:
+        diagnose.attach(training.model, training.optimizer, on_finding=f"https://host/{SECRET}")
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("numbers", [{"attempts": 0}, {"timeout_s": 0}, {"first_pause_s": -1.0}])
+def test_numbers_that_nothing_could_be_sent_with_are_refused(numbers):
+    with pytest.raises(diagnose.InvalidArgumentError, match="at least one attempt") as refused:
+        Webhook(f"http://host/{SECRET}", **numbers)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_forked_child_sends_its_own(serve):
+    server = serve(200)
+    webhook = Webhook(server.url)
+    webhook(finding(1))
+    assert webhook.flush(10)
+
+    def in_child():
+        assert webhook.flush()
+        webhook(finding(2))
+        os._exit(0 if webhook.flush(10) and webhook.sent == 1 else 1)
+
+    child = multiprocessing.get_context("fork").Process(target=in_child)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert len(server.received) == 2
 
 
 def test_a_logger_of_the_users_gets_records(caplog):
