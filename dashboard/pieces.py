@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from dash import html
 from plotly.io.json import to_json_plotly
 
 from diagnose.dashboard.health import Health
+
+# Nothing is sent anywhere: of its own accord Plotly offers to upload a chart.
+GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "plotlyServerURL": ""}
 
 
 def digest(part: Any) -> str:

@@ -15,7 +15,7 @@ from diagnose.dashboard import blackbox, curves, heatmaps, schedule_plot
 from diagnose.dashboard.captions import caption
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.failures import drawn_or_told
-from diagnose.dashboard.pieces import digest, hidden, png_button
+from diagnose.dashboard.pieces import GRAPH_CONFIG, digest, hidden, png_button
 from diagnose.dashboard.store import Entry, Store
 from diagnose.dashboard.view import View, view_of
 from diagnose.diagnosis import Diagnosis
@@ -23,8 +23,7 @@ from diagnose.diagnosis import Diagnosis
 TITLES: Final = {**curves.TITLES, **heatmaps.TITLES, **blackbox.TITLES}
 OVER_STEPS: Final = (*curves.TITLES, *heatmaps.TITLES)  # zoomed together
 CONFIG: Final[Any] = {
-    "displaylogo": False,
-    "responsive": True,
+    **GRAPH_CONFIG,
     "doubleClick": "autosize",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 }

@@ -15,10 +15,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_IMPORTED = {"fsspec": "universal-pathlib opens it; the bound is ours"}
-FRAMEWORKS = {  # whose users have them
-    "accelerate", "lightning", "mlflow-skinny", "mlflow", "pytorch-ignite", "ignite", "pytorch-lightning", "transformers",
-    "wandb",
-}  # fmt: skip
+FRAMEWORKS = {"accelerate", "ignite", "lightning", "mlflow", "mlflow-skinny", "pytorch-ignite", "pytorch-lightning"}
+FRAMEWORKS |= {"transformers", "wandb"}  # whose users have them
 ONLY_WHERE_ASKED_FOR = FRAMEWORKS | {"distributed", "optuna", "ray", "scikit-learn"}  # told where it is missing
 SHARED_NAMES = {"google": "protobuf"}  # an import that several distributions bring
 

@@ -12,16 +12,17 @@ from dash.exceptions import PreventUpdate
 from diagnose.dashboard import addresses, differences, overlay
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import aria, badge, hidden, hint, png_button
+from diagnose.dashboard.pieces import GRAPH_CONFIG, aria, badge, hidden, hint, png_button
 from diagnose.dashboard.store import Entry, Store
 from diagnose.signals import TRAIN_LOSS
 
 REFRESH_MS: Final = 2000
 GONE: Final = "gone"  # the problem of a run that was there when the page was opened
-GRAPH_CONFIG: Final[Any] = {
-    "displaylogo": False, "responsive": True, "doubleClick": "autosize",
+CONFIG: Final[Any] = {
+    **GRAPH_CONFIG,
+    "doubleClick": "autosize",
     "modeBarButtonsToRemove": ["toImage"],  # the PNG button's picture names the curves
-}  # fmt: skip
+}
 
 
 def layout(store: Store, search: str | None) -> html.Div:
@@ -186,7 +187,7 @@ def _head(title: str, tool: Any) -> html.Div:
 
 
 def _plot() -> html.Div:
-    drawing = dcc.Graph(id="plot-compare", config=GRAPH_CONFIG, responsive=True, style={"height": "100%"})
+    drawing = dcc.Graph(id="plot-compare", config=CONFIG, responsive=True, style={"height": "100%"})
     return html.Div(drawing, className="graph graph-compare")
 
 

@@ -16,7 +16,7 @@ from diagnose.dashboard.addresses import NEW, consequences_address
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.fields import FIELDS, Field, problem, stop_of
-from diagnose.dashboard.pieces import aria, card, png_button
+from diagnose.dashboard.pieces import GRAPH_CONFIG, aria, card, png_button
 from diagnose.diagnosis import Prescription
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.applying import apply
@@ -28,7 +28,7 @@ FIRST_CHANGE: Final = {"batch_size": "1024"}
 FILES: Final = {"md": "Markdown", "json": "JSON"}
 MEND: Final = "Nothing follows yet: one of the fields holds what cannot be meant. It says so below it."
 POINTS: Final = 200  # of a drawn schedule
-GRAPH_CONFIG: Final[Any] = {"displaylogo": False, "responsive": True, "displayModeBar": False}
+CONFIG: Final[Any] = {**GRAPH_CONFIG, "displayModeBar": False}
 
 
 def layout(told: Mapping[str, str]) -> html.Div:
@@ -135,7 +135,7 @@ def _slider(field: Field, shown: str) -> dmc.Slider:
 
 
 def _graph(name: str) -> html.Div:
-    drawing = dcc.Graph(id=f"plot-{name}", config=GRAPH_CONFIG, responsive=True, style={"height": "100%"})
+    drawing = dcc.Graph(id=f"plot-{name}", config=CONFIG, responsive=True, style={"height": "100%"})
     return html.Div(drawing, className=f"graph graph-{name}")
 
 

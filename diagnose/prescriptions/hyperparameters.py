@@ -50,8 +50,8 @@ class Hyperparameter:
         """What `allows` asks for, in words."""
         if self.word:
             return "a name"
-        least = f"0 or a number from {SMALLEST:g} on" if self.zero else f"a number from {SMALLEST:g} on"
-        return f"{least}, below {self.below:g}"
+        least = "0 or a number above it" if self.zero else "a number above 0"
+        return f"{least} ({SMALLEST:g} at the least) and below {self.below:g}"
 
     def clamped(self, value: float) -> float:
         """The nearest value within the sane range, whole where only whole ones make sense."""

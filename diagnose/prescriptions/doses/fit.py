@@ -154,7 +154,9 @@ def enlarge_batch(run: Run, found: Found) -> Dose:
     batch = facts.effective_batch_size(run.setup)
     unused = "undertrained" in found and found["undertrained"].evidence.get("all_seen") == "no"
     because = "Noise in the gradient falls with the root of the batch; beyond the noise scale more samples tell little."
-    return Dose("batch_size", batch and whole(batch), enlarged(run, unused_data=unused) or "four times as many samples", because)
+    return Dose(
+        "batch_size", batch and whole(batch), enlarged(run, unused_data=unused) or "four times as many samples", because
+    )
 
 
 def shrink_batch(run: Run, _: Found) -> Dose | None:

@@ -42,6 +42,7 @@ def test_every_curve_and_heat_map_is_drawn_without_asking_anyone(demo_runs, open
     one = open_report(diagnose.examine(demo_runs["vanishing"]))
     assert one.page.locator(".plot").count() >= 6
     assert one.page.locator(".plot:not(:has(.main-svg))").count() == 0
+    assert one.page.locator(".modebar-btn").count() and not one.page.locator('[data-title^="Share"]').count()
     assert [url for url in one.requested if not url.startswith(("file:", "data:", "blob:"))] == []
     assert one.complaints == []
 

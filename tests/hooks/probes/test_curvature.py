@@ -326,6 +326,8 @@ def test_no_output_is_held_once_the_criterion_has_seen_it(small):
     output, criterion = small.model(small.x), nn.CrossEntropyLoss()
     objective.saw_forward((small.x,), {}, output)
     objective.saw_criterion(criterion, (output, small.y), {})
-    held = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor) and thing.shape == output.shape]
+    held = [
+        thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor) and thing.shape == output.shape
+    ]
     assert [thing for thing in held if thing.data_ptr() == output.data_ptr()] == [output]
     assert objective.criteria == (criterion,)
