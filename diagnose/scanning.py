@@ -231,4 +231,4 @@ def _join_ray() -> None:
 
     if not ray.is_initialized():
         ray.init(address="auto")
-    register_ray()  # type: ignore[no-untyped-call]
+    register_ray()
