@@ -270,6 +270,7 @@ def test_a_closure_that_is_called_several_times_is_one_step(training, tmp_path):
     assert diagnose.load(tmp_path).scalars["loss/train"].steps.tolist() == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow  # hundreds of steps, most of them looked at
 def test_the_log_tells_which_cadence_ran_when(training, tmp_path):
     with diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path):
         training.run(400)

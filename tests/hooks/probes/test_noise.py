@@ -278,7 +278,7 @@ def train_on_two_ranks(rank, port, run_dir, way):
     ("way", "source"),
     [
         ("plain", "ranks"),
-        ("clipped", "consecutive steps"),
+        pytest.param("clipped", "consecutive steps", marks=pytest.mark.slow),
         pytest.param("accumulated", "consecutive steps", marks=pytest.mark.slow),
         pytest.param("compiled", "consecutive steps", marks=pytest.mark.slow),
     ],
