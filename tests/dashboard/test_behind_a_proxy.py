@@ -19,6 +19,7 @@ def _upstream(address: str) -> str:
     return address.removeprefix("http://")
 
 
+@pytest.mark.slow  # opens many pages
 def test_every_page_works_below_the_proxys_path(visit, samples, start):
     with running(Proxy(_upstream(start(samples, TOKEN, PREFIX)), PREFIX)) as proxy:
         one = visit(stranger=True)

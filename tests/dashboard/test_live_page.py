@@ -9,6 +9,8 @@ import pytest
 
 from diagnose.logs.writing import EventFile
 
+pytestmark = pytest.mark.slow  # opens many pages
+
 SHOWN = "document.querySelector('#plot-loss .js-plotly-plot').calcdata.flat()"
 
 

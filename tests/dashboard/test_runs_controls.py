@@ -12,6 +12,8 @@ from diagnose.endings import Ending
 from diagnose.logs import ending_text, layout
 from diagnose.logs.writing import EventFile
 
+pytestmark = pytest.mark.slow  # opens many pages
+
 ROWS = "document.querySelectorAll('.ag-row .run-link').length"
 
 

@@ -126,6 +126,7 @@ def test_an_interrupted_check_is_not_taken_for_a_healthy_one(monkeypatch):
     assert main(["report", "anything"]) == 130
 
 
+@pytest.mark.slow  # trains the demo once more
 def test_the_demo_trains_reports_serves_and_ends_cleanly_on_ctrl_c(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "diagnose.cli", "demo", "runs", "--port", "0"],

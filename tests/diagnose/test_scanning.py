@@ -102,6 +102,7 @@ def lethal(tmp_path, monkeypatch):
     get_reusable_executor().shutdown(wait=True)
 
 
+@pytest.mark.slow  # a pool that breaks, and begins again
 def test_a_run_that_kills_its_process_is_told_and_the_others_go_on(folder, lethal):
     verdicts = {Path(verdict.run).name: verdict for verdict in scan(runs_below(str(folder)), None, jobs=3)}
     killed = [name for name, verdict in verdicts.items() if "ended the process" in verdict.error]

@@ -55,7 +55,7 @@ def test_of_the_same_seed_and_number_a_log_is_always_the_same():
     [
         (lambda: 1 // 0, "crash"),
         (lambda: [time.process_time() for _ in iter(lambda: time.process_time() < until, False)], "slow"),
-        (lambda: bytes(b"1" * 700_000_000) and None, "memory"),
+        pytest.param(lambda: bytes(b"1" * 700_000_000) and None, "memory", marks=pytest.mark.slow),
     ],
     ids=["crash", "slow", "memory"],
 )

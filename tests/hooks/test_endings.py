@@ -47,9 +47,9 @@ SCRIPT = """
 @pytest.mark.parametrize(
     ("ending", "told"),
     [
-        ("", FINISHED),
+        pytest.param("", FINISHED, marks=pytest.mark.slow),
         ("raise RuntimeError('boom\\nand a dump')", Ending("crashed", "RuntimeError", "boom")),
-        ("raise KeyboardInterrupt", Ending("stopped", "KeyboardInterrupt")),
+        pytest.param("raise KeyboardInterrupt", Ending("stopped", "KeyboardInterrupt"), marks=pytest.mark.slow),
     ],
 )
 def test_at_interpreter_exit_the_log_is_whole_without_close_and_says_what_ended_it(tmp_path, ending, told):

@@ -208,6 +208,7 @@ def train_on_ranks(rank, port, run_dir):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow  # two processes more
 def test_a_model_that_communicates_trains_on_where_one_rank_would_look_back(tmp_path, on_ranks, capfd):
     on_ranks(2, train_on_ranks, str(tmp_path))
     told = capfd.readouterr().err

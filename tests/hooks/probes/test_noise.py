@@ -290,6 +290,7 @@ def test_ranks_give_it_before_averaging_or_count_where_two_steps_do(way, source,
     assert np.median(run.scalars["noise_scale"].values[-40:]) == pytest.approx(NOISE_SCALE, rel=0.15)
 
 
+@pytest.mark.slow  # two processes more
 def test_a_module_inside_the_wrapper_does_not_tell_which_ranks_its_gradient_is_from(tmp_path, on_ranks):
     on_ranks(2, train_on_two_ranks, str(tmp_path), "inner")
     assert "noise_scale" not in diagnose.load(tmp_path).scalars
