@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow  # opens many pages
+
 
 def test_a_lost_connection_is_told_and_the_page_goes_on_by_itself(server, visit, write_run):
     page = visit().page

@@ -45,6 +45,7 @@ def shown(samples):
     dashboard.stop()
 
 
+@pytest.mark.slow  # opens pages
 def test_a_cell_shows_the_runs_in_a_frame(visit, shown):
     one = visit(stranger=True)
     with _page(shown._repr_html_()) as address:
@@ -55,6 +56,7 @@ def test_a_cell_shows_the_runs_in_a_frame(visit, shown):
     assert one.complaints == []
 
 
+@pytest.mark.slow  # opens pages
 def test_any_other_site_and_the_usual_dashboard_show_nothing_in_a_frame(visit, shown, address):
     one = visit(stranger=True)
     with _page(f"{shown._repr_html_()}<iframe src='{address}'></iframe>") as page:
@@ -75,6 +77,7 @@ def test_a_cell_that_is_executed_again_shows_the_same_server(samples, shown, tmp
     other.stop()
 
 
+@pytest.mark.slow  # opens pages
 def test_a_stopped_dashboard_answers_no_more_and_a_new_one_can_be_shown(samples, visit):
     threads = threading.active_count()
     first = notebook.show(samples)
@@ -91,6 +94,7 @@ def test_a_stopped_dashboard_answers_no_more_and_a_new_one_can_be_shown(samples,
 
 
 @pytest.mark.slow
+@pytest.mark.slow  # opens pages
 def test_through_jupyters_proxy_the_frame_is_of_jupyters_own_site_and_brings_its_token(samples, visit, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
     shown = notebook.show(samples)

@@ -18,6 +18,7 @@ def _open(one, address, name):
     return one.page
 
 
+@pytest.mark.slow  # opens pages
 def test_a_note_is_saved_when_it_is_left_and_comes_back_as_plain_text(visit, start, write_run, tmp_path):
     run = write_run(tmp_path, "sound", steps=60).parent
     before = sorted(path.name for path in run.iterdir())
@@ -47,6 +48,7 @@ def test_of_two_pages_the_one_that_began_from_an_older_note_overwrites_nothing(t
     assert notes.read(run) == ""
 
 
+@pytest.mark.slow  # opens pages
 def test_a_stale_page_shows_both_notes_and_a_person_chooses(visit, start, write_run, tmp_path):
     run = str(write_run(tmp_path, "sound", steps=60).parent)
     address = start(tmp_path)
@@ -71,6 +73,7 @@ def test_a_stale_page_shows_both_notes_and_a_person_chooses(visit, start, write_
     assert (fields[1].input_value(), notes.read(run)) == ("mine", "mine")
 
 
+@pytest.mark.slow  # opens pages
 def test_what_could_not_be_saved_is_said_and_saved_later(server, visit):
     one = visit()
     page = _open(one, server.start(), "first")
@@ -95,6 +98,7 @@ def test_what_could_not_be_saved_is_said_and_saved_later(server, visit):
     state.filter(has_text="Not saved: the run is gone.").wait_for()
 
 
+@pytest.mark.slow  # opens pages
 def test_a_cache_that_cannot_be_written_is_said_and_the_note_stays_on_the_page(
     visit, start, write_run, tmp_path, monkeypatch
 ):
@@ -108,6 +112,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_the_note_stays_on_the_page(
     assert page.get_by_label("Your notes on this run").input_value() == "mine"
 
 
+@pytest.mark.slow  # opens pages
 def test_a_new_critical_finding_is_told_and_an_old_one_is_not(visit, start, tmp_path):
     with EventFile(tmp_path / "live") as log:
         for step in range(300):
@@ -136,6 +141,7 @@ def test_a_new_critical_finding_is_told_and_an_old_one_is_not(visit, start, tmp_
         assert not page.locator(".toast").count()
 
 
+@pytest.mark.slow  # opens pages
 def test_the_browser_is_asked_for_notifications_by_a_button_alone(visit, start, tmp_path):
     with EventFile(tmp_path / "live") as log:
         for step in range(60):
