@@ -65,6 +65,9 @@ def steps_per_epoch(setup: Setup) -> float | None:
     return samples / size if samples and samples > 0 and size else None
 
 
+SMALL_SET = 100_000  # samples: of fewer a run passes all, often; web-scale text is passed once (K41)
+
+
 def passes(run: Run) -> float | None:
     """How often each training sample has been seen so far, on average; None where the log does not tell."""
     batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagnose.facts import accumulation, batch_size, effective_batch_size, is_fine_tuning, passes, task
+from diagnose.facts import SMALL_SET, accumulation, batch_size, effective_batch_size, is_fine_tuning, passes, task
 from diagnose.findings import Finding
 from diagnose.run import Run
 from diagnose.setup_rules import breach
@@ -11,7 +11,7 @@ __all__ = ["batch_outside_common_starts", "few_passes", "few_samples_per_class",
 
 PER_CLASS = 3  # samples, K12 (tune-like-a-champ "Choosing a Proper Batch Size")
 COMMON = (32, 256)  # samples, K13 (deep-dive §3)
-PASSES, LARGE_SET = 2.0, 100_000  # over a data set that is not large: tens are usual; web-scale text is passed once
+PASSES = 2.0  # over a small data set: tens are usual
 FAR = 4.0  # times beyond either end, two doublings: these are starts for a search, not limits
 
 
@@ -84,7 +84,7 @@ def few_passes(run: Run) -> Finding | None:
     Source: K41, K49 (deep-dive §4).
     """
     seen, samples = passes(run), run.setup.config_number("dataset_size")
-    if seen is None or samples is None or samples > LARGE_SET or not run.finished or is_fine_tuning(run.setup):
+    if seen is None or samples is None or samples > SMALL_SET or not run.finished or is_fine_tuning(run.setup):
         return None
     if seen >= PASSES or not seen > 0:
         return None

@@ -45,7 +45,6 @@ SOME_LEFT = 0.1  # after 2.4 of them
 SLOWEST_FADE = 0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
 ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
 NOISE_FACTOR = 4.0  # deviations of the noise of medians
-SMALL_SET = 100_000  # samples; web-scale data are passed once (K41), and a sequence of tokens is many samples
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -93,7 +92,7 @@ def _still_falling(run: Run, loss: Series, curve: curves.Curve, *, cut_off: bool
 def _unseen(run: Run, curve: curves.Curve) -> Finding | None:
     """The finding where a run from scratch ended, still falling, before it had seen all of a small data set."""
     passes, samples = facts.passes(run), run.setup.config_number("dataset_size") or 0.0
-    if passes is None or passes >= 1 or samples > SMALL_SET:
+    if passes is None or passes >= 1 or samples > facts.SMALL_SET:
         return None
     if facts.is_fine_tuning(run.setup) or facts.takes_tokens(run.setup):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Unpack
 
@@ -11,15 +10,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from diagnose.errors import TrainingHalted
-from diagnose.findings import Finding
-from diagnose.hooks.integrations.agreement import agreed
 from diagnose.hooks.integrations.attaching import Options, Split, attached, checked, log, size_of
+from diagnose.hooks.integrations.halting import Halt
 from diagnose.hooks.integrations.splits import without_split
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.layers import device_of
 from diagnose.hooks.monitor import Monitor
-
-logger = logging.getLogger("diagnose")
 
 TESTED = ("0.5",)
 
@@ -43,11 +39,15 @@ class DiagnoseHandler:
         **options: Unpack[Options],
     ) -> None:
         self.monitor: Monitor | None = None
-        self.halted: TrainingHalted | None = None
         self._watched = (model, optimizer, scheduler, scaler)
         self._options = checked(options)
-        self._found: Finding | None = None  # what training is to be halted for
+        self._halt = Halt(self._options)
         self._knows_loss = False  # from the engine's output
+
+    @property
+    def halted(self) -> TrainingHalted | None:
+        """Why the latest training was halted; None where it was not."""
+        return self._halt.reason
 
     def attach(self, trainer: Engine, validation: Engine | None = None) -> None:
         """Follow `trainer` from its start to its end, and the metrics of `validation` whenever it completes."""
@@ -63,7 +63,7 @@ class DiagnoseHandler:
     def _begin(self, engine: Engine) -> None:
         expect("pytorch-ignite", *TESTED)
         model, optimizer, scheduler, scaler = self._watched
-        self.halted = self._found = None
+        self._halt = Halt(self._options)
         self._knows_loss = False
         iterations = self._options.get("config", {}).get("accumulation_steps") or 1
         loader = engine.state.dataloader
@@ -82,7 +82,7 @@ class DiagnoseHandler:
             },
         )
         self.monitor.go_on_after(engine.state.iteration // iterations)
-        self.monitor.halt_with(self._halt)
+        self.monitor.halt_with(self._halt.note)
 
     def _log_output(self, engine: Engine) -> None:
         output = engine.state.output
@@ -102,19 +102,9 @@ class DiagnoseHandler:
             if self.monitor is not None and isinstance(value, int | float | Tensor) and not averaged:
                 log(self.monitor, split, bare, value)
 
-    def _halt(self, finding: Finding) -> None:
-        self._found = self._found or finding
-
     def _stop_if_found(self, engine: Engine) -> None:
-        """Terminate the engine, on all ranks after the same iteration: only rank 0 knows of findings."""
-        if "halt_on" not in self._options or self.monitor is None:
-            return
-        if not agreed(self._found is not None, engine.state.iteration, device_of(self._watched[0])):
-            return
-        if self._found is not None:
-            self.halted = self.monitor.halted(self._found)
-            logger.warning("diagnose: %s", self.halted)
-        engine.terminate()
+        if self._halt.is_due(self.monitor, engine.state.iteration, device_of(self._watched[0])):
+            engine.terminate()
 
     def _close(self, *_: Any) -> None:
         if self.monitor is not None:

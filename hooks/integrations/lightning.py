@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from torch import Tensor, nn
 
 from diagnose.errors import TrainingHalted
-from diagnose.findings import Finding
 from diagnose.hooks.integrations import unseen_forward
-from diagnose.hooks.integrations.agreement import agreed
 from diagnose.hooks.integrations.attaching import Options, attached, checked, size_of
+from diagnose.hooks.integrations.halting import Halt
 from diagnose.hooks.integrations.lightning_metrics import Metrics
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.layers import replicas
@@ -33,8 +31,6 @@ else:
     except ImportError:
         from pytorch_lightning import Callback
 
-logger = logging.getLogger("diagnose")
-
 TESTED = ("2.6",)
 
 
@@ -52,13 +48,17 @@ class DiagnoseCallback(Callback):
     def __init__(self, **options: Unpack[Options]) -> None:
         self.monitor: Monitor | None = None
         self.run_dir: str | os.PathLike[str] | None = None  # of the latest training
-        self.halted: TrainingHalted | None = None
         self._options = checked(options)
+        self._halt = Halt(self._options)
         self._goes_on_in: str | None = None  # the folder of the training whose checkpoint was loaded
         self._metrics: Metrics | None = None
-        self._found: Finding | None = None  # what training is to be halted for
         self._by_parts = False
         self._batch: Any = None
+
+    @property
+    def halted(self) -> TrainingHalted | None:
+        """Why the latest training was halted; None where it was not."""
+        return self._halt.reason
 
     # --- the trainer's hooks ----------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class DiagnoseCallback(Callback):
         expect(type(pl_module.trainer).__module__.partition(".")[0].replace("_", "-"), *TESTED)
         optimizers, schedules = trainer.optimizers, trainer.lr_scheduler_configs
         wrapped = trainer.model is not pl_module
-        self.halted = self._found = None
+        self._halt = Halt(self._options)
         model = watched(pl_module, wrapped=wrapped)
         self._by_parts = all(model is not module for module in pl_module.modules())
         self.monitor = monitor = attached(
@@ -84,7 +84,7 @@ class DiagnoseCallback(Callback):
             ranks=replicas(trainer.model) if isinstance(trainer.model, nn.Module) else 1,
         )
         self.run_dir, self._goes_on_in = monitor.run_dir, None
-        monitor.halt_with(self._halt)
+        monitor.halt_with(self._halt.note)
         # With manual optimization the trainer counts each optimizer's steps.
         monitor.go_on_after(trainer.global_step // max(len(optimizers), 1))
         self._metrics = Metrics(monitor, knows_loss=self._sees_loss(pl_module))
@@ -116,7 +116,9 @@ class DiagnoseCallback(Callback):
         """Log what the training step has logged; halt between two steps."""
         if self.monitor is not None and self._metrics is not None:
             self.monitor._guard.run("metrics", self._metrics.of_step, trainer)
-            self._stop_if_found(trainer, batch_idx)
+            if self._halt.is_due(self.monitor, batch_idx, trainer.strategy.root_device):
+                trainer.should_stop = True
+                self._close()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the validation's metrics."""
@@ -170,21 +172,6 @@ class DiagnoseCallback(Callback):
             value = value / scaler._scale
         if self.monitor is not None:
             self.monitor.log(loss=value)
-
-    def _halt(self, finding: Finding) -> None:
-        self._found = self._found or finding
-
-    def _stop_if_found(self, trainer: Trainer, batch: int) -> None:
-        """Stop the trainer, on all ranks at the same batch: only rank 0 knows of findings."""
-        if "halt_on" not in self._options or self.monitor is None:
-            return
-        if not agreed(self._found is not None, batch, trainer.strategy.root_device):
-            return
-        trainer.should_stop = True
-        if self._found is not None:
-            self.halted = self.monitor.halted(self._found)
-            logger.warning("diagnose: %s", self.halted)
-        self._close()
 
     def _close(self) -> None:
         if self.monitor is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
@@ -10,17 +9,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 from transformers import TrainerCallback
 
 from diagnose.errors import TrainingHalted
-from diagnose.findings import Finding
-from diagnose.hooks.integrations.agreement import agreed
 from diagnose.hooks.integrations.attaching import Options, attached, checked, log, size_of
+from diagnose.hooks.integrations.halting import Halt
 from diagnose.hooks.integrations.splits import split_of, without_split
 from diagnose.hooks.integrations.versions import expect
 from diagnose.hooks.monitor import Monitor
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
-
-logger = logging.getLogger("diagnose")
 
 TESTED = ("5.24",)
 ABOUT_THE_TRAINER = ("epoch", "flos", "runtime", "per_second", "learning_rate", "grad_norm", "tokens")  # not the model
@@ -39,9 +35,13 @@ class DiagnoseCallback(TrainerCallback):
     def __init__(self, **options: Unpack[Options]) -> None:
         self.monitor: Monitor | None = None
         self.run_dir: str | os.PathLike[str] | None = None  # of the latest training
-        self.halted: TrainingHalted | None = None
         self._options = checked(options)
-        self._found: Finding | None = None  # what training is to be halted for
+        self._halt = Halt(self._options)
+
+    @property
+    def halted(self) -> TrainingHalted | None:
+        """Why the latest training was halted; None where it was not."""
+        return self._halt.reason
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -49,7 +49,7 @@ class DiagnoseCallback(TrainerCallback):
         """Attach: optimizer and schedule are there, a checkpoint is loaded."""
         expect("transformers", *TESTED)
         self._close()  # of a training that broke off: no callback hears of that
-        self.halted = self._found = None
+        self._halt = Halt(self._options)
         self.monitor = attached(
             given["model"],
             given.get("optimizer"),
@@ -62,20 +62,14 @@ class DiagnoseCallback(TrainerCallback):
         if not args.average_tokens_across_devices:
             self.monitor._course._losses.ranks = 1  # each divides by its own tokens
         self.run_dir = self.monitor.run_dir
-        self.monitor.halt_with(self._halt)
+        self.monitor.halt_with(self._halt.note)
         self.monitor.go_on_after(state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Stop between two steps for what was found."""
-        if "halt_on" not in self._options or self.monitor is None:
-            return
-        if not agreed(self._found is not None, state.global_step, args.device):
-            return
-        control.should_training_stop = True
-        if self._found is not None:
-            self.halted = self.monitor.halted(self._found)
-            logger.warning("diagnose: %s", self.halted)
-        self._close()
+        if self._halt.is_due(self.monitor, state.global_step, args.device):
+            control.should_training_stop = True
+            self._close()
 
     def on_log(
         self,
@@ -96,9 +90,6 @@ class DiagnoseCallback(TrainerCallback):
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Training is over."""
         self._close()
-
-    def _halt(self, finding: Finding) -> None:
-        self._found = self._found or finding
 
     def _close(self) -> None:
         if self.monitor is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -153,14 +150,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_ranks_halt_together(framework, tmp_path):
+def test_ranks_halt_together(framework, ends_of_two_ranks):
     framework("ignite.engine")
-    script = tmp_path / "train.py"
-    script.write_text(ON_RANKS)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launcher, str(script), str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    at = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line[:2] in {"0 ", "1 "}}
-    assert at["0"] == at["1"]
-    assert "Halted by nan_loss" in done.stdout
+    steps = ends_of_two_ranks(ON_RANKS)
+    assert steps["0"] == steps["1"]
