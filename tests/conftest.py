@@ -17,6 +17,10 @@ import diagnose
 
 pytest_plugins = ["tests.s3"]
 
+# Before torch is loaded: sums on several threads come out a little otherwise each time, and where a test runs on every
+# core threads only stand in each other's way.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_S = 30.0  # a loaded machine takes long to draw a page; what never comes fails a little later
@@ -26,17 +30,6 @@ PATIENCE_S = 30.0  # a loaded machine takes long to draw a page; what never come
 def own_cache(tmp_path_factory, monkeypatch):
     """No test reads what another has kept, nor writes to the user's cache."""
     monkeypatch.setenv("DIAGNOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Sums on several threads come out a little otherwise each time, and a small model gains nothing by them."""
-    import torch  # most of what begins here needs none
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,9 @@ PAGES = {
 
 ALIKE = (
     "unreadable run",
+    "compare",
     "what if",
+    "what if, with errors",
     "no such page",
 )  # made of what other pages have: looked at in `make test-all` only
 
@@ -67,6 +69,7 @@ def test_nothing_grave_stands_in_the_way_of_a_first_visit_or_a_telephone(visit, 
     assert _light_and_dark(page) == {"light": [], "dark": []}
 
 
+@pytest.mark.slow  # every place of every page
 @pytest.mark.parametrize(
     ("path", "there", "met"),
     [
@@ -100,7 +103,9 @@ def test_the_check_sees_what_is_grave(visit, address):
     assert {told.partition(":")[0] for told in _problems(page)} == {"color-contrast", "image-alt"}
 
 
-@pytest.mark.parametrize("path", ["/run?name=ill", "/compare?run=ill&run=nets/sound"])
+@pytest.mark.parametrize(
+    "path", ["/run?name=ill", pytest.param("/compare?run=ill&run=nets/sound", marks=pytest.mark.slow)]
+)
 def test_no_plot_offers_to_be_uploaded(visit, address, path):
     page = visit().page
     page.goto(f"{address}{path}")

@@ -46,6 +46,7 @@ def test_an_axis_that_no_log_tells_is_said_to_be_missing(compared):
     note.wait_for(state="hidden")
 
 
+@pytest.mark.slow  # another page to open
 def test_a_run_that_does_not_log_the_signal_is_said_to_be_missing(visit, samples, start, write_run, tmp_path):
     write_run(tmp_path, "told", steps=50)
     write_run(tmp_path, "untold", steps=50, batch_size=None)
@@ -57,6 +58,7 @@ def test_a_run_that_does_not_log_the_signal_is_said_to_be_missing(visit, samples
     assert x[1] - x[0] == 128  # samples of one step
 
 
+@pytest.mark.slow  # another page to open
 def test_a_run_that_vanishes_is_said_to_be_gone_and_the_others_keep_their_colours(visit, start, write_run, tmp_path):
     for name in ("vanish", "second", "third"):
         write_run(tmp_path, name, steps=50)
@@ -79,6 +81,7 @@ def test_a_run_that_vanishes_is_said_to_be_gone_and_the_others_keep_their_colour
     assert not report.is_visible()
 
 
+@pytest.mark.slow  # another page to open
 def test_the_address_holds_signal_axis_zoom_reference_and_table(visit, address):
     one = visit()
     page = one.page
@@ -185,6 +188,7 @@ def test_a_hostile_name_is_only_text(visit, address, hostile_name):
     assert page.evaluate("window.hacked") is None
 
 
+@pytest.mark.slow  # another page to open
 def test_it_fits_a_telephone(visit, address):
     page = visit(width=390).page
     page.goto(f"{address}/compare?run=ill&run=nets/sound")

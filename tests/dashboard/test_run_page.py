@@ -47,6 +47,7 @@ def test_a_cause_s_evidence_is_a_table_of_log_odds_that_add_up_and_so_are_all_of
     assert together.get_by_role("columnheader").count() >= 2
 
 
+@pytest.mark.slow  # another page to open
 def test_a_healthy_run_has_nothing_to_change(visit, address):
     page = _open(visit(), address, "nets/sound")
     assert "healthy" in page.locator(".verdict").inner_text()
@@ -71,6 +72,7 @@ def test_selecting_a_finding_shows_its_steps_and_the_whole_run_comes_back(ill):
     assert page.evaluate(STEPS_SHOWN) == pytest.approx(whole)
 
 
+@pytest.mark.slow  # another page to open
 def test_the_plots_are_drawn_for_a_dark_page(visit, address):
     one = visit(scheme="dark")
     _open(one, address, "ill")
@@ -127,6 +129,7 @@ def test_a_run_that_begins_later_is_shown_as_soon_as_it_does(visit, start, write
     assert "axis=log" in page.url
 
 
+@pytest.mark.slow  # another page to open
 def test_an_unreadable_run_says_why(visit, address):
     page = visit().page
     page.goto(f"{address}/run?name=damaged")

@@ -72,6 +72,7 @@ def test_a_spike_of_one_step_is_drawn_although_most_values_are_not(visit, long):
     )
 
 
+@pytest.mark.slow  # another page to open
 def test_a_link_brings_back_zoom_axis_and_smoothing(visit, long):
     one = visit()
     page = _open(one, long, "name=run&window=1000-2000&axis=log&smooth=51")
@@ -84,6 +85,7 @@ def test_a_link_brings_back_zoom_axis_and_smoothing(visit, long):
     one.until("location.search.includes('axis=linear') && location.search.includes('window=1000-2000')")
 
 
+@pytest.mark.slow  # another page to open
 def test_steps_are_chosen_by_the_keyboard_alone(visit, long):
     one = visit()
     page = _open(one, long, "name=run")
@@ -93,12 +95,14 @@ def test_steps_are_chosen_by_the_keyboard_alone(visit, long):
     one.until(f"{STEPS.format('loss')}[0] === 100 && {STEPS.format('loss')}[1] === 300")
 
 
+@pytest.mark.slow  # another page to open
 def test_a_query_that_makes_no_sense_shows_the_whole_run(visit, long):
     one = visit()
     _open(one, long, "name=run&window=9-3&axis=<b>&smooth=7&depth=x&signals=nothing&open=<img src=x>")
     one.until(f"{STEPS.format('loss')}[1] > 29000")
 
 
+@pytest.mark.slow  # another page to open
 def test_any_signal_of_the_log_can_be_drawn(visit, long):
     one = visit()
     page = _open(one, long, "name=run&signals=my/own,k=1")  # a comma is part of a name
@@ -136,6 +140,7 @@ def test_the_recommended_schedule_stands_beside_the_one_that_ran(ill):
     page.locator("#plot-lr .legendtext", has_text="recommended").wait_for()
 
 
+@pytest.mark.slow  # another page to open
 def test_two_hundred_layers_are_grouped_and_a_group_unfolds(visit, start, tmp_path, write_layers):
     write_layers(tmp_path / "deep")
     one = visit()

@@ -50,6 +50,7 @@ def test_a_click_on_a_row_opens_the_run(visit, address):
     page.locator("h1", has_text="Runs").wait_for()
 
 
+@pytest.mark.slow  # another page to open
 def test_a_run_can_be_opened_with_the_keyboard_alone(visit, address):
     page = visit().page
     page.goto(address)
@@ -97,6 +98,7 @@ def test_a_link_holds_columns_sorting_and_column_filters(visit, address):
     assert other.page.locator(".ag-header-cell-text").all_inner_texts() == told
 
 
+@pytest.mark.slow  # another page to open
 def test_groups_are_told_apart_by_all_of_a_value_s_digits(visit, start, tmp_path, write_run):
     for name, seed, dropout in (("a", 1_234_567, 0.12345), ("b", 1_234_890, 0.12349), ("c", 7, 0.5)):
         write_run(tmp_path, name, steps=40, seed=seed, dropout=dropout)
@@ -130,6 +132,7 @@ def test_a_narrow_window_does_not_scroll_sideways(visit, address, path):
     assert _no_sideways_scrolling(page)
 
 
+@pytest.mark.slow  # another page to open
 def test_a_narrow_table_still_tells_health_name_and_finding(visit, address):
     one = visit(width=390)
     page = one.page
@@ -140,6 +143,7 @@ def test_a_narrow_table_still_tells_health_name_and_finding(visit, address):
     assert "Divergence" in told
 
 
+@pytest.mark.slow  # another page to open
 def test_dark_follows_the_system_and_the_toggle_changes_it(visit, address):
     one = visit(scheme="dark", stranger=True)
     page = one.page
@@ -177,6 +181,7 @@ def test_an_empty_folder_says_how_a_run_gets_there_and_shows_it_once_it_does(vis
     assert not page.locator("pre").is_visible()
 
 
+@pytest.mark.slow  # another page to open
 def test_a_new_run_appears_while_the_filter_stays(visit, start, tmp_path, write_run):
     write_run(tmp_path, "one")
     page = visit().page

@@ -36,6 +36,7 @@ def test_what_is_no_setting_is_answered_in_words(visit, address):
     page.locator("#what-if-answer", has_text="Fill in what a setting is to be").wait_for()
 
 
+@pytest.mark.slow  # another page to open
 def test_a_slider_moves_its_field_and_a_field_its_slider(visit, address):
     one = visit()
     page = one.page
@@ -151,6 +152,7 @@ def test_the_schedule_is_drawn_as_its_name_says_and_told_in_words(visit, address
     assert y[-1] == pytest.approx(0.001)
 
 
+@pytest.mark.slow  # another page to open
 def test_odd_values_are_only_text(visit, address):
     page = visit().page
     page.goto(f"{address}/what-if?lr=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E&new.optimizer=%3Cb%3EAdam")
@@ -160,6 +162,7 @@ def test_odd_values_are_only_text(visit, address):
     assert page.evaluate("window.hacked") is None
 
 
+@pytest.mark.slow  # another page to open
 def test_it_fits_a_telephone(visit, address):
     page = visit(width=390).page
     page.goto(f"{address}/what-if")

@@ -78,7 +78,7 @@ def prepared(names: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch, one_thread, capsys):
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"diagnose": diagnose}
     for found in BLOCK.finditer(page.read_text()):

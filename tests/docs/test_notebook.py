@@ -20,7 +20,7 @@ NOTEBOOK = json.loads((Path(__file__).parents[2] / "docs" / "examples" / "notebo
 
 
 @pytest.fixture
-def values(tmp_path, monkeypatch, one_thread, capsys) -> list[Any]:
+def values(tmp_path, monkeypatch, capsys) -> list[Any]:
     """The last value of each code cell, None where a cell ends in no expression."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -53,6 +54,7 @@ def test_under_ddp_rank_0_alone_writes_the_norm_of_the_averaged_gradient(tmp_pat
     assert not [name for name in run.scalars if "rank" in name]
 
 
+@pytest.mark.slow  # two processes more
 def test_a_rank_whose_loss_breaks_first_is_named_in_the_log(tmp_path, on_ranks):
     on_ranks(2, train, str(tmp_path), BROKEN_STEP)
     assert [path.suffix for path in sorted(tmp_path.glob("*tfevents*"))].count(".rank1") == 1

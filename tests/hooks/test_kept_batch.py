@@ -144,6 +144,7 @@ def test_a_closed_keeper_holds_and_writes_nothing(keeper, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # two processes more
 def test_of_a_distributed_tensor_this_ranks_shard_is_kept(keeper, tmp_path):
     script = """
 import sys, pathlib, torch, torch.distributed as dist

@@ -149,6 +149,7 @@ def train_watched_by_one(rank, port, run_dir):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow  # two processes more
 def test_attached_on_rank_0_alone_a_sharded_training_goes_on_without_norms(tmp_path, on_ranks):
     on_ranks(2, train_watched_by_one, str(tmp_path))
     run = diagnose.load(tmp_path)
@@ -170,6 +171,7 @@ def train_until_one_breaks(rank, port, run_dir):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow  # two processes more
 def test_a_rank_that_breaks_between_two_looks_does_not_look_alone(tmp_path, on_ranks):
     on_ranks(2, train_until_one_breaks, str(tmp_path))
     run = diagnose.load(tmp_path)

@@ -47,8 +47,15 @@ def test_every_curve_and_heat_map_is_drawn_without_asking_anyone(demo_runs, open
     assert one.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        (1280, "light"),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+    ],
+)
 def test_it_fits_its_screen_in_light_and_dark(demo_runs, open_report, width, scheme):
     page = open_report(diagnose.examine(demo_runs["overfitting"]), width=width, scheme=scheme).page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -89,6 +96,7 @@ def test_many_findings_do_not_squeeze_the_curve(ill, open_report):
     assert page.evaluate("document.getElementById('loss')._fullLayout._size.h") > 200
 
 
+@pytest.mark.slow  # another page to open
 def test_paper_gets_the_light_page_whatever_the_screen_has(demo_runs, open_report):
     page = open_report(diagnose.examine(demo_runs["overfitting"]), scheme="dark").page
     ink = "document.getElementById('loss').layout.font.color"

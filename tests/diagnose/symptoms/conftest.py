@@ -19,11 +19,6 @@ def series(values) -> Series:
     return Series(np.arange(1, len(values) + 1), values, np.zeros(len(values)))
 
 
-@pytest.fixture(autouse=True)
-def always_one_thread(one_thread):
-    """Every training here."""
-
-
 @pytest.fixture
 def run_with():
     """run_with(**{"loss/train": values, …}) -> Run"""

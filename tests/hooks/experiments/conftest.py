@@ -15,11 +15,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import diagnose
 
 
-@pytest.fixture(autouse=True)
-def always_one_thread(one_thread):
-    """Every training here."""
-
-
 @pytest.fixture(scope="session")
 def digits() -> TensorDataset:
     """1,797 handwritten digits of 64 pixels each, in a fixed random order."""

@@ -99,7 +99,7 @@ def test_what_trainer_and_module_know_is_in_the_log(pl, callback, tmp_path):
     assert run.closed
 
 
-def test_training_is_the_same_bit_for_bit(pl, callback, tmp_path, one_thread):
+def test_training_is_the_same_bit_for_bit(pl, callback, tmp_path):
     def trained(*callbacks):
         pl.seed_everything(0, verbose=False)
         model = classifier(pl)

@@ -84,7 +84,7 @@ def test_what_the_trainer_knows_is_in_the_log(hf, callback, tmp_path):
     assert run.closed
 
 
-def test_training_is_the_same_bit_for_bit(hf, callback, tmp_path, one_thread):
+def test_training_is_the_same_bit_for_bit(hf, callback, tmp_path):
     def trained(*callbacks):
         done = trainer(hf, tmp_path / "out", *callbacks, gradient_accumulation_steps=4, logging_steps=1)
         losses = [entry["loss"] for entry in done.state.log_history if "loss" in entry]

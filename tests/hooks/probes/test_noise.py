@@ -277,7 +277,7 @@ def train_on_two_ranks(rank, port, run_dir, way):
 @pytest.mark.parametrize(
     ("way", "source"),
     [
-        ("plain", "ranks"),
+        pytest.param("plain", "ranks", marks=pytest.mark.slow),
         pytest.param("clipped", "consecutive steps", marks=pytest.mark.slow),
         pytest.param("accumulated", "consecutive steps", marks=pytest.mark.slow),
         pytest.param("compiled", "consecutive steps", marks=pytest.mark.slow),
