@@ -22,7 +22,7 @@ from diagnose.signals import LR_SHARPNESS
 
 # How much further, upwards or downwards, in smaller steps than the first dose: the run is in its good range (K05, K81).
 STEPS: Final[Mapping[str, float]] = {
-    "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 2.0, "weight_decay": 10.0, "max_norm": 3.0,
+    "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 4.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
 FAR_OFF = 100.0  # times lower: two of K01's largest steps
 TOO_SLOW: Final = frozenset({"underfitting", "slow_descent", "undertrained", "plateau", "no_learning", "tiny_updates"})
