@@ -19,6 +19,8 @@ ORDER: Final = (
     "normalization", "initialization", "activation", "width", "depth", "model", "optimizer",
 )  # fmt: skip
 RADIUS_OF_NAMES: Final = 1.12
+FURTHER_OUT: Final = 1.27  # every second name above and below, where they stand side by side
+SIDE_BY_SIDE: Final = 0.45  # of the radius: so far to the left and right
 LONG_NAME: Final = 12  # letters: longer ones take two lines, so that a telephone shows them whole
 
 
@@ -39,16 +41,17 @@ def figure(changes: Sequence[Change], *, dark: bool) -> go.Figure:
             text=[_pulls(name) for name in places], hovertemplate="%{text}<extra></extra>", showlegend=False,
         )
     )  # fmt: skip
-    for name, angle in places.items():
+    for number, (name, angle) in enumerate(places.items()):
+        radius = FURTHER_OUT if number % 2 and abs(cos(angle)) < SIDE_BY_SIDE else RADIUS_OF_NAMES
         words = name.replace("_", "_<br>") if len(name) > LONG_NAME else name
         text = f"<b>{words}</b>" if name in moved else words
         drawn.add_annotation(
-            x=RADIUS_OF_NAMES * cos(angle), y=RADIUS_OF_NAMES * sin(angle), text=text,
+            x=radius * cos(angle), y=radius * sin(angle), text=text,
             showarrow=False, xanchor="left" if cos(angle) > 0.1 else "right" if cos(angle) < -0.1 else "center",
             font={"size": 11},
         )  # fmt: skip
     drawn.update_xaxes(visible=False, range=[-2.4, 2.4])
-    drawn.update_yaxes(visible=False, range=[-1.35, 1.35])
+    drawn.update_yaxes(visible=False, range=[-1.45, 1.45])
     themed(drawn, dark)
     return drawn.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, showlegend=False)
 

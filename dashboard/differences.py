@@ -11,7 +11,7 @@ from diagnose.comparing.comparison import Comparison, compared
 from diagnose.comparing.settings import INCIDENTAL, same, told
 from diagnose.dashboard import addresses
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import badge, scrolls
+from diagnose.dashboard.pieces import badge, breakable, scrolls
 from diagnose.dashboard.store import Entry
 from diagnose.diagnosis import Setting
 from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS
@@ -69,7 +69,12 @@ def _outcomes(comparison: Comparison, first: str, second: str) -> html.Table:
     names = {"a": first, "b": second, None: "–"}
     rows = [
         html.Tr(
-            [html.Th(one.name, scope="row"), html.Td(shown(one.a)), html.Td(shown(one.b)), html.Td(names[one.better])]
+            [
+                html.Th(breakable(one.name), scope="row"),
+                html.Td(shown(one.a)),
+                html.Td(shown(one.b)),
+                html.Td(names[one.better]),
+            ]
         )
         for one in comparison.outcomes
     ]
@@ -111,4 +116,6 @@ def _differ(every: Sequence[dict[str, Setting]], name: str) -> bool:
 
 def _name(name: str) -> html.Th:
     unit = HYPERPARAMETERS[name].unit if name in HYPERPARAMETERS else ""
-    return html.Th([name, html.Span(f" {unit}", className="quiet") if unit not in name else None], scope="row")
+    return html.Th(
+        [*breakable(name), html.Span(f" {unit}", className="quiet") if unit not in name else None], scope="row"
+    )

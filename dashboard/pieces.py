@@ -30,6 +30,12 @@ def aria(**told: str) -> dict[str, Any]:
     return {f"aria-{name}": value for name, value in told.items()}
 
 
+def breakable(name: str) -> list[Any]:
+    """A name that a narrow page may break behind its underscores; who copies it gets it whole."""
+    first, *rest = name.split("_")
+    return [first, *(part for word in rest for part in ("_", html.Wbr(), word))]
+
+
 def badge(word: Health) -> html.Span:
     """A run's health as icon, word and colour."""
     return html.Span([icon(word), html.Span(word)], className=f"health health-{word}")
@@ -63,7 +69,7 @@ def png_button(plot: str, name: str) -> html.Button:
 
 def facts(rows: list[tuple[str, str]], label: str) -> html.Table:
     """A table of names and values."""
-    body = [html.Tr([html.Th(name, scope="row"), html.Td(value)]) for name, value in rows]
+    body = [html.Tr([html.Th(breakable(name), scope="row"), html.Td(value)]) for name, value in rows]
     return html.Table([html.Caption(label), html.Tbody(body)], className="facts")
 
 

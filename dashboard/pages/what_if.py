@@ -16,7 +16,7 @@ from diagnose.dashboard.addresses import NEW, consequences_address
 from diagnose.dashboard.cards import prescription
 from diagnose.dashboard.clientside import call_in_browser
 from diagnose.dashboard.fields import FIELDS, Field, problem, stop_of
-from diagnose.dashboard.pieces import GRAPH_CONFIG, aria, card, png_button
+from diagnose.dashboard.pieces import GRAPH_CONFIG, aria, breakable, card, png_button
 from diagnose.diagnosis import Prescription
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.applying import apply
@@ -113,7 +113,7 @@ def connect(app: Dash) -> None:
 
 
 def _field(field: Field, now: str, new: str) -> html.Div:
-    label = html.Span([field.name, html.Span(f" {field.unit}", className="quiet") if field.unit else None])
+    label = html.Span([*breakable(field.name), html.Span(f" {field.unit}", className="quiet") if field.unit else None])
     if not field.changeable:
         return html.Div([label, _box("now", field.name, now), html.Span()], className="field")
     boxes = [_box("now", field.name, now), _box("new", field.name, new)]

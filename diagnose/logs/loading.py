@@ -23,6 +23,7 @@ from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
 from diagnose.logs.selection import Selection, SelectionOfSplit
 from diagnose.logs.storage import file_at, is_remote, looked_at, place_of, shown
+from diagnose.logs.withholding import withheld
 from diagnose.run import Run, Setup
 
 
@@ -182,6 +183,6 @@ def _setup(text: str | None, config: Mapping[str, object], place: Path) -> tuple
         except ValueError:
             notes = ["The set-up in the log is not in the form we know and was left out."]
     if is_remote(place) and not place.is_dir():  # of an address of one file, nothing else is opened
-        return Setup(config=dict(config)), notes
+        return Setup(config=withheld(config)), notes
     beside, beside_notes = config_beside(place if place.is_dir() else place.parent)
-    return Setup(config={**beside, **config}), [*notes, *beside_notes]
+    return Setup(config=withheld({**beside, **config})), [*notes, *beside_notes]

@@ -10,6 +10,7 @@ from typing import Any
 
 from diagnose.logs.layout import SETUP_SCHEMA
 from diagnose.logs.printable import printable
+from diagnose.logs.withholding import withheld
 from diagnose.run import Layer, Setup
 
 MOST_PARAMETERS = 2**53  # of a layer: whole numbers that a float still holds exactly
@@ -18,8 +19,9 @@ _PARTS = ("config", "environment", "optimizer", "scheduler", "model", "modules")
 
 
 def as_json(setup: Setup) -> str:
-    """One JSON object; whatever is no plain value is told by its `str`."""
-    return json.dumps({"schema": SETUP_SCHEMA, **asdict(setup)}, default=str)
+    """One JSON object, without what is secret in the config; whatever is no plain value is told by its `str`."""
+    told = {**asdict(setup), "config": withheld(setup.config)}
+    return json.dumps({"schema": SETUP_SCHEMA, **told}, default=str)
 
 
 def from_json(text: str) -> Setup:
@@ -30,7 +32,8 @@ def from_json(text: str) -> Setup:
     try:
         told = printable(json.loads(text))
         layers = tuple(_layer(entry) for entry in told.get("layers", ()))
-        return Setup(**{part: _mapping(told.get(part)) for part in _PARTS}, layers=layers)
+        parts = {part: _mapping(told.get(part)) for part in _PARTS}
+        return Setup(**{**parts, "config": withheld(parts["config"])}, layers=layers)
     except (AttributeError, KeyError, OverflowError, TypeError, RecursionError) as error:
         raise ValueError("not a set-up") from error
 

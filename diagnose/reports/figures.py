@@ -41,6 +41,7 @@ MOST_POINTS = 2_000  # of a drawn line
 MOST_COLUMNS = 400  # of a heat map
 MOST_ROWS = 400
 DECADE = 10.0
+MARKED_DECADES = 5  # a colour bar has a mark at each of so many
 LOG_DECADES = 1.5  # values that span more are drawn on a logarithmic axis
 NOISY = 0.02  # of the curve's range: with more noise than this a smoothed line is drawn over the raw one
 SEVERAL = 40  # values: fewer are drawn with markers
@@ -114,7 +115,8 @@ def colours_of(values: Values) -> dict[str, Any]:
         return {"z": values, "colorscale": "Cividis", "colorbar": bar}
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.where(values > 0, np.log10(values), np.nan)
-    powers_bar = {**bar, "tickprefix": "10<sup>", "ticksuffix": "</sup>"}
+    few = np.ptp(powers[np.isfinite(powers)]) <= MARKED_DECADES
+    powers_bar = {**bar, **({"dtick": 1} if few else {}), "tickprefix": "10<sup>", "ticksuffix": "</sup>"}
     return {"z": np.round(powers, 3), "colorscale": "Cividis", "colorbar": powers_bar}
 
 
