@@ -9,6 +9,8 @@ How it is told       The height of each value above the running median, in units
                      the law is not to be had: leaps of eight deviations count too where four or more of them
                      keep equal distances, as chance does not. Three or more are a `warning`, fewer an `info`
                      in a run that learns and a `warning` in one that ends no lower than it began.
+                     Leaps come out of a calm where two or more of them are very high and the loss just before
+                     each was as usual: a step too long is seen in the loss for some steps before it throws it.
                      Leaps that follow a rise of the learning rate are the schedule's; where needles of that
                      height point downwards a quarter as often, they are the log's (means that begin anew).
 Why it matters       Each spike costs the steps of its recovery, and the next may not recover.
@@ -49,6 +51,9 @@ FEWEST_BELOW = 2  # needles: a single low value may be an empty batch
 BELOW = 4  # times as many needles upwards as downwards: what a training does to its loss, no log has mirrored
 BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
 MISSING = 1.5  # distances at the most, for each that is seen
+CALM = 20  # values before a leap that say what is usual there
+CALM_LEAP = 30.0  # deviations of the noise: what leaps so far leaves no doubt about where it began
+HERALD = 2.5  # deviations of the noise: the last value before a leap, above the usual
 REGULAR = 0.1  # coefficient of variation of the distances: spikes as regular as that come from the order of the data
 
 
@@ -78,6 +83,8 @@ def find(run: Run) -> Iterator[Finding]:
         spikes, limit = lower, LEAST_HEIGHT
     if spikes and not _as_often_below(sound, above, gained, limit * noise, len(spikes)):
         found = _finding(sound, base, spikes, limit * noise)
+        calm = _out_of_calm(sound.values, spikes, noise)
+        found = replace(found, evidence={**found.evidence, "out_of_calm": "yes" if calm else "no"})
         ill = len(spikes) >= SEVERAL or fall(run) < NOISE_FACTOR
         yield replace(found, severity=Severity.WARNING) if ill else found
 
@@ -151,6 +158,18 @@ def _spikes(high: NDArray[np.bool_], above: Values, values: Values) -> Iterator[
         recovered = np.median(after) < np.median(before) + BACK * above[top]
         if recovered and part[-1] - part[0] <= LONGEST * len(high):
             yield _Spike(int(part[0]), top, int(part[-1]), float(above[top]))
+
+
+def _out_of_calm(values: Values, spikes: list[_Spike], noise: Values) -> bool:
+    """Whether two or more leaps, and none otherwise, began with a usual loss and were far out of the noise at once."""
+
+    def at_once(spike: _Spike) -> bool:
+        usual = np.median(values[spike.first - CALM : spike.first])
+        last, first = (values[spike.first - 1 : spike.first + 1] - usual) / noise[spike.first]
+        return bool(last < HERALD and first > CALM_LEAP)
+
+    high = [spike for spike in spikes if spike.first >= CALM and spike.height > CALM_LEAP * noise[spike.top]]
+    return len(high) > 1 and all(map(at_once, high))
 
 
 def _regular(steps: NDArray[np.int64]) -> bool:

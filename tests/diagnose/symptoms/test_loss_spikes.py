@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from diagnose import symptoms
@@ -41,3 +42,18 @@ def test_spikes_at_equal_distances_point_to_the_data():
 def test_a_loss_that_stays_up_has_not_spiked(seed):
     run = train(seed, epochs=15, disturb=lambda share, step, b: wrong_labels(1.0)(b) if share > 0.7 else b)
     assert not [f for f in symptoms.find(run, ["loss_spikes"]) if f.severity is not Severity.INFO]
+
+
+@pytest.mark.parametrize(("heralds", "calm", "first"), [((), "yes", "bad_data"), ((0.5, 2.0), "no", "lr_too_high")])
+def test_leaps_that_a_rising_loss_announces_point_to_the_rate_and_others_to_the_data(
+    run_with, rng, heralds, calm, first
+):
+    loss = 0.3 + 2 * np.exp(-np.arange(600) / 100) + 0.02 * rng.normal(size=600)
+    for leap in (150, 290, 351, 520):
+        loss[leap - len(heralds) : leap] += heralds
+        loss[leap : leap + 2] += (6.0, 1.0)
+    run = run_with(**{"loss/train": loss})
+    (finding,) = symptoms.find(run, ["loss_spikes"])
+    assert (finding.evidence["regular"], finding.evidence["out_of_calm"]) == ("no", calm)
+    likely = [cause.id for cause in ranked([finding], run) if cause.id in {"bad_data", "lr_too_high"}]
+    assert likely[0] == first
