@@ -18,15 +18,18 @@ from diagnose.prescriptions.planner import HELD
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
-from diagnose.signals import LR_SHARPNESS
+from diagnose.signals import LR_SHARPNESS, VALIDATION_LOSS
 
-# How much further, upwards or downwards, in smaller steps than the first dose: the run is in its good range (K05, K81).
+# How much further, upwards or downwards, at a time: the run is in its good range, and one move is made (K05, K81).
 STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 4.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
 FAR_OFF = 100.0  # times lower: two of K01's largest steps
 TOO_SLOW: Final = frozenset({"underfitting", "slow_descent", "undertrained", "plateau", "no_learning", "tiny_updates"})
-BECAUSE = "It is healthy now; a little further, to see whether the validation loss goes lower still."
+FURTHER = "It is healthy; a little further, to see whether the {split} loss goes lower still."
+OVERDONE = (
+    "The rate was lowered by so much that the run is only too slow now: this dose is changed, no other cause treated."
+)
 
 
 def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
@@ -45,7 +48,9 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
     run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
     lowered = _lowered_rate(made)
     if lowered is not None and lowered <= 1 / FAR_OFF and facts.is_sgd(facts.optimizer_type(run.setup)):
-        yield _move("use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", BECAUSE), diagnosis)
+        yield _move(
+            "use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", _because(diagnosis)), diagnosis
+        )
     if lowered is not None and "rate_never_decays" in found:
         yield _decay(diagnosis, found)
     if "undertrained" in found and not any(_raises_the_rate(change) for change in made):
@@ -60,9 +65,15 @@ def is_overdone(diagnosis: Diagnosis, made: Sequence[Change]) -> bool:
     return (_lowered_rate(made) or 1.0) <= 1 / FAR_OFF and bool(ill) and ill <= TOO_SLOW
 
 
+def _because(diagnosis: Diagnosis) -> str:
+    if not diagnosis.healthy:
+        return OVERDONE
+    return FURTHER.format(split="validation" if diagnosis.run.scalar(VALIDATION_LOSS) is not None else "training")
+
+
 def _lowered_rate(made: Sequence[Change]) -> float | None:
     """The lowered rate as a share of what it was."""
-    shares = (share for change in made if change.setting == "lr" and (share := _times(change)) is not None)
+    shares = (share for change in made if change.setting == "lr" and (share := times(change)) is not None)
     return next((share for share in shares if share < 1), None)
 
 
@@ -78,7 +89,9 @@ def _again(diagnosis: Diagnosis, made: Sequence[Change], found: Found) -> Iterat
         if not wanted:
             continue
         value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
-        lead = replace(change, before=change.after, after=value, because=BECAUSE, coupled_to=None)
+        if value == change.after:
+            continue
+        lead = replace(change, before=change.after, after=value, because=_because(diagnosis), coupled_to=None)
         follow = followers([lead], settings.with_(change.setting, change.after), hold=HELD.get(change.remedy, ()))
         rises = change.setting == "lr" and value > float(change.after or 0)
         yield (lead, *follow, *(_decay(diagnosis, found) if rises else ()))
@@ -109,7 +122,7 @@ def _borne(run: Run, rate: float) -> float:
     return rate * facts.stable_below(run.setup) / highest if highest > 0 else inf
 
 
-def _times(change: Change) -> float | None:
+def times(change: Change) -> float | None:
     """The new value as a multiple of the old one; None where either is no number."""
     before, after = change.before, change.after
     if not isinstance(before, int | float) or not isinstance(after, int | float):
@@ -118,7 +131,7 @@ def _times(change: Change) -> float | None:
 
 
 def _raises_the_rate(change: Change) -> bool:
-    return change.setting == "lr" and change.coupled_to is None and (_times(change) or 0.0) > 1
+    return change.setting == "lr" and change.coupled_to is None and (times(change) or 0.0) > 1
 
 
 def _decay(diagnosis: Diagnosis, found: Found) -> tuple[Change, ...]:
@@ -132,7 +145,7 @@ def _longer(diagnosis: Diagnosis) -> tuple[Change, ...]:
 def _move(name: str, dose: Dose, diagnosis: Diagnosis) -> tuple[Change, ...]:
     remedy = known_remedies()[name]
     lead = Change(
-        remedy.id, remedy.title, dose.setting, dose.before, dose.after, BECAUSE, remedy.sources,
+        remedy.id, remedy.title, dose.setting, dose.before, dose.after, _because(diagnosis), remedy.sources,
         watch=remedy.watch, refuted_by=remedy.refuted_by,
     )  # fmt: skip
     return (lead, *followers([lead], settings_of(diagnosis.run)))

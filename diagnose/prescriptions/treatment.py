@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isfinite, isinf
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,7 +16,7 @@ from diagnose.examination import examine
 from diagnose.logs.loading import load
 from diagnose.prescriptions.applying import Applied, apply
 from diagnose.prescriptions.planner import plan
-from diagnose.prescriptions.titration import further, is_overdone
+from diagnose.prescriptions.titration import further, is_overdone, times
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
@@ -32,7 +32,8 @@ class Round:
 
     `made` are the changes that went into the next round's config, `left` those that it has no place for or that a
     person has to make; both are empty in the last round if it ended healthy. `seconds` is how long it trained.
-    `origin` is the number of the round whose config this one's was made from; None in the first.
+    `origin` is the number of the round whose config this one's was made from; None in the first. `back_to` is the
+    number of an earlier round, where the next one's config is made from that one's instead of this one's.
     """
 
     config: Mapping[str, Any]
@@ -41,6 +42,7 @@ class Round:
     left: tuple[Change, ...] = ()
     seconds: float = 0.0
     origin: int | None = None
+    back_to: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,11 @@ def treat(
         run, seconds = _trained(train, now, done)
         done.append(Round(now, examine(run), seconds=seconds, origin=origin))
         origin, following = _following(done)
-        done[-1] = replace(done[-1], made=following.made, left=following.left)
+        back_to = None if origin == len(done) - 1 else origin
+        done[-1] = replace(done[-1], made=following.made, left=following.left, back_to=back_to)
         stopped = _why_stop(done, following.config, rounds, inf if budget is None else begun + budget)
         if stopped is not None:
-            done[-1] = replace(done[-1], made=())
+            done[-1] = replace(done[-1], made=(), back_to=None)
         tell(done[-1])
         if stopped is not None:
             return Treatment(tuple(done), stopped)
@@ -128,23 +131,44 @@ def _same_place(one: str, other: str) -> bool:
 def _following(done: Sequence[Round]) -> tuple[int, Applied]:
     """The next config, and the number of the round that it changes.
 
-    That is the last round, by the likeliest cause for whose remedies the config has a place, until one is healthy:
-    then the best of the healthy ones, by the first dose that has not been tried. A last round that is ill of its dose
-    alone gets another dose too.
+    Until one is healthy that is the last round, or the best where the last has made things worse, by the likeliest
+    cause whose remedies have a place in the config and were not tried. Then it is the best of the healthy ones, by the
+    first dose that was not tried. A last round that is ill of its dose alone gets another dose too.
     """
-    at = _best_healthy(done)
+    at, tried = _best_healthy(done), [one.config for one in done]
     if at is None and len(done) > 1 and is_overdone(done[-1].diagnosis, done[-2].made):
         at = len(done) - 1
     if at is not None:
-        base, tried = done[at], [one.config for one in done]
+        base = done[at]
         doses = further(base.diagnosis, done[at - 1].made) if at else ()
         each = (apply(Prescription(changes=dose), base.config) for dose in doses)
         untried = (applied for applied in each if applied.made and applied.config not in tried)
         return at, next(untried, Applied(dict(base.config), (), ()))
-    now = done[-1]
-    first = apply(now.diagnosis.prescription, now.config)
-    singly = (apply(plan([c], now.diagnosis.findings, now.diagnosis.run), now.config) for c in now.diagnosis.causes)
-    return len(done) - 1, replace(next((each for each in (first, *singly) if each.made), first), left=first.left)
+    last, back = len(done) - 1, min(range(len(done)), key=lambda number: (_rank(done[number]), _end(done[number])))
+    for at in (back, last) if _worse(done[last], done[back]) else (last, back):
+        base = done[at]
+        untried = (each for each in _prescribed(base) if each.made and each.config not in tried)
+        if (following := next(untried, None)) is not None:
+            return at, following
+    return last, _first(done[last])
+
+
+def _prescribed(base: Round) -> Iterator[Applied]:
+    """What the round's prescription makes of its config, then what each of its causes' own does."""
+    first = _first(base)
+    yield first
+    for cause in base.diagnosis.causes:
+        only = plan([cause], base.diagnosis.findings, base.diagnosis.run)
+        yield replace(apply(only, base.config), left=first.left)
+
+
+def _first(base: Round) -> Applied:
+    return apply(base.diagnosis.prescription, base.config)
+
+
+def _worse(one: Round, other: Round) -> bool:
+    """Whether a round is more ill, or as ill with a loss that ends clearly higher."""
+    return _rank(one) > _rank(other) or (_rank(one) == _rank(other) and _better(_end(other), _end(one)))
 
 
 def _best_healthy(done: Sequence[Round]) -> int | None:
@@ -164,14 +188,20 @@ def _why_stop(done: Sequence[Round], following: Mapping[str, Any], rounds: int, 
         return "healthy" if well else "rounds used up"
     if any(one.config == following for one in done):
         return "going round in circles"
-    if time.monotonic() + last.seconds > until:
+    base = last if last.back_to is None else done[last.back_to]
+    if time.monotonic() + base.seconds * _times_longer(last.made) > until:
         return "healthy" if well else "budget used up"
     return None
 
 
+def _times_longer(made: Sequence[Change]) -> float:
+    """How many times as many steps the changes ask for."""
+    return max((times(change) or 1.0 for change in made if change.setting in {"steps", "epochs"}), default=1.0)
+
+
 def _better(loss: float, best: float) -> bool:
     """Whether the loss, of either sign, is clearly lower."""
-    return loss < best - LOWER * abs(best)
+    return loss < best if isinf(best) else loss < best - LOWER * abs(best)
 
 
 def _rank(one: Round) -> int:
@@ -180,10 +210,10 @@ def _rank(one: Round) -> int:
 
 
 def _end(one: Round) -> float:
-    """The last finite value of the loss that says most."""
+    """Where the loss that says most ends; infinite where it is no number."""
     run = one.diagnosis.run
     series = run.scalar(VALIDATION_LOSS) or run.scalar(TRAIN_LOSS)
-    return float(series.finite.values[-1]) if series is not None and len(series.finite) else inf
+    return float(series.values[-1]) if series is not None and len(series) and isfinite(series.values[-1]) else inf
 
 
 def _tell(done: Round) -> None:

@@ -24,7 +24,8 @@ def line(done: Round) -> str:
     """One round on one line: its verdict, why, and what is changed for the next."""
     changes = ", ".join(_move(change) for change in done.made)
     told = f"{verdict(done.diagnosis)}: {headline(done.diagnosis)}"
-    text: str = printable(f"{told} Next: {changes}." if changes else told)
+    onto = "" if done.back_to is None else f", from round {done.back_to} again"
+    text: str = printable(f"{told} Next{onto}: {changes}." if changes else told)
     return text
 
 

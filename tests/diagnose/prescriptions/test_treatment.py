@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ import diagnose
 from diagnose.diagnosis import Change
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.titration import further, is_overdone
-from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following
+from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following, _why_stop
+from diagnose.reports.treatment import line
 
 SOUND = Path(__file__).parents[3] / "fixtures" / "runs" / "plain-classification-0"
 
@@ -130,11 +133,34 @@ def test_after_a_dose_that_did_not_help_the_best_round_goes_on_with_another():
     assert after.made and after.config not in [one.config for one in done] + [following.config]
 
 
+def test_a_change_that_made_an_ill_run_worse_is_undone_and_another_tried():
+    short, thrown = "too_few_epochs-classification-0", "lr_far_too_high-classification-0"
+    ill, worse = (diagnose.examine(SOUND.parent / name) for name in (short, thrown))
+    assert not ill.healthy and not worse.healthy
+    config = {**CONFIG, "scheduler": None, "optimizer": "SGD", "epochs": 2}
+    first = _following([Round(config, ill)])[1]
+    done = [Round(config, ill, made=first.made), Round(first.config, worse, origin=0)]
+    at, following = _following(done)
+    assert at == 0 and following.made
+    assert following.config not in (config, first.config)
+    assert following.config["lr"] == config["lr"] != first.config["lr"]
+    as_ill = Round({**first.config, "lr": 0.05}, ill, origin=0)
+    assert _following([done[0], as_ill])[0] == 1
+
+
 def test_a_round_that_goes_back_says_so_in_the_report():
     done = _three_rounds()
     at, following = _following(done)
     again = Round(following.config, done[2].diagnosis, origin=at)
     assert "## Round 3, from round 1 again: " in Treatment((*done, again), "healthy").to_markdown()
+    assert "Next, from round 1 again: " in line(replace(done[2], made=following.made, back_to=at))
+
+
+def test_a_training_that_would_end_beyond_the_budget_is_not_begun():
+    twice = Change("train_longer", "", "steps", 100, 200, "", ())
+    done = [Round(CONFIG, _three_rounds()[0].diagnosis, made=(twice,), seconds=1000.0)]
+    assert _why_stop(done, {}, 3, time.monotonic() + 2500) is None
+    assert _why_stop(done, {}, 3, time.monotonic() + 1500) == "budget used up"
 
 
 def test_a_rate_that_goes_further_up_gets_its_decay_with_it():
