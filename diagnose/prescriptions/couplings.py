@@ -52,6 +52,11 @@ GRAPH: Final = (
         "batch_size", "steps", "steps′ = steps·B/B′, where the length is set in steps",
         "The same passes over the data take another number of steps.", ("K07 (interdependencies §1)",), samples.steps,
     ),
+    Coupling(
+        "accumulation_steps", "steps", "B_eff = B·n; then as for the batch size",
+        "The same passes over the data take another number of steps.", (_AS_A_BATCH, "K07 (interdependencies §1)"),
+        samples.steps,
+    ),
     # --- the rate
     Coupling(
         "lr", "warmup_steps", "a raised rate, or a lowered one of a run that was not stable: 5 % of the steps at least",

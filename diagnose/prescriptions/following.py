@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from math import isclose
+from typing import Final
 
 from diagnose.diagnosis import Change, Setting
 from diagnose.prescriptions.coupling import Coupling
@@ -13,36 +15,68 @@ from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import Settings
 
 SAME = 0.05  # relative: a smaller move is not worth a line
+FACTORS: Final = frozenset({"lr", "steps"})  # what pulls these multiplies them, but for
+STARTS_ANEW: Final = frozenset({"optimizer", "model"})  # after which they get a usual start
+ORDER: Final = tuple(HYPERPARAMETERS)
 ROUNDED = 0.5  # what rounding to a whole number changes
 
 
 def followers(leads: Sequence[Change], before: Settings, hold: Collection[str] = ()) -> Iterator[Change]:
     """Every change that `leads`, made together, pull along; each setting once, nearest to the leads first.
 
-    A setting that has moved stays, and so do those in `hold`: so a cycle in the graph settles. Values are rounded to
-    three digits, clamped to the setting's sane range, and say so.
+    A setting that has moved stays, and so do those in `hold`: so a cycle in the graph settles. One that several leads
+    pull by factors moves by all of them. Values are rounded to three digits, clamped to the setting's sane range, and
+    say so.
     """
-    return (change for _, change in carried(leads, before, hold))
+    pulled = {change.setting: change for _, change in carried(leads, before, hold)}
+    return (change for change in pulled.values() if change.after != change.before)
 
 
 def carried(leads: Sequence[Change], before: Settings, hold: Collection[str] = ()) -> Iterator[tuple[Coupling, Change]]:
-    """The same, each with the coupling that pulls it."""
-    after, front = before, [(lead, lead.remedy) for lead in leads]
+    """The same, each with the coupling that pulls it; once more where another lead pulls the same setting."""
+    ordered = sorted(leads, key=lambda lead: ORDER.index(lead.setting))  # in whatever order they were asked for
+    front: list[tuple[Change, str]] = [(lead, lead.remedy) for lead in ordered]
+    after, fixed = before, {lead.setting for lead in leads} | set(hold)
     for lead in leads:
         after = after.with_(lead.setting, lead.after)
-    settled = {lead.setting for lead in leads} | set(hold)
+    by: dict[str, list[tuple[Coupling, Change]]] = {}
     while front:
         moved, leader = front.pop(0)
         for coupling in GRAPH:
-            if coupling.source != moved.setting or coupling.target in settled:
+            if coupling.source != moved.setting or coupling.target in fixed:
+                continue
+            earlier = by.setdefault(coupling.target, [])
+            if earlier and not (moved in leads and _is_a_factor_more(coupling, earlier)):
                 continue
             pulled = _pulled(coupling, before, after, leader)
             if pulled is None:
                 continue
-            settled.add(pulled.setting)
+            if earlier:
+                pulled = _both(earlier[-1][1], pulled, after)
+            else:
+                front.append((pulled, leader))
+            earlier.append((coupling, pulled))
             after = after.with_(pulled.setting, pulled.after)
-            front.append((pulled, leader))
             yield coupling, pulled
+
+
+def _is_a_factor_more(coupling: Coupling, earlier: Sequence[tuple[Coupling, Change]]) -> bool:
+    """Whether it multiplies what others have made of its target; the same formula would count one thing twice."""
+    each = [coupling, *(other for other, _ in earlier)]
+    anew = any(one.source in STARTS_ANEW for one in each)
+    return coupling.target in FACTORS and not anew and all(coupling.follow is not one.follow for one in each[1:])
+
+
+def _both(first: Change, second: Change, settings: Settings) -> Change:
+    """One change by the factors of two: both are numbers, as their setting is one of FACTORS."""
+    present = float(first.before or 0)
+    value, note = _sane(first.setting, float(first.after or 0) * float(second.after or 0) / present, settings)
+    remedy = known_remedies()[move_of(first.setting, first.before, value)]
+    return replace(
+        first, remedy=remedy.id, title=remedy.title, after=value, because=f"{first.because} {second.because}{note}",
+        sources=tuple(dict.fromkeys((*first.sources, *second.sources))), watch=remedy.watch,
+        refuted_by=remedy.refuted_by,
+    )  # fmt: skip
 
 
 def move_of(setting: str, before: Setting, after: Setting) -> str:

@@ -6,6 +6,8 @@ import json
 from math import isfinite
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import diagnose
 from diagnose.cli import main
@@ -146,3 +148,33 @@ def test_a_number_beyond_all_sense_is_refused_or_left_out_and_breaks_nothing(nam
     assert all(isfinite(value) for value in told if isinstance(value, int | float))
     with pytest.raises(InvalidArgumentError):
         diagnose.what_if(config, **{name: number})
+
+
+TOLD = {"lr": 3e-4, "batch_size": 256, "width": 512, "optimizer": "AdamW", "steps": 20_000, "weight_decay": 0.1}
+
+
+def test_a_setting_that_two_changes_pull_moves_by_both():
+    both = settings(diagnose.what_if(TOLD, batch_size=1024, width=2048))
+    for_batch, for_width = (settings(diagnose.what_if(TOLD, **{name: both[name]})) for name in ("batch_size", "width"))
+    assert both["lr"] == pytest.approx(for_batch["lr"] * for_width["lr"] / TOLD["lr"])
+
+
+def test_one_thing_told_by_two_settings_is_counted_once():
+    once = settings(diagnose.what_if(TOLD, batch_size=2048))
+    parts = settings(diagnose.what_if(TOLD, batch_size=1024, accumulation_steps=2))
+    assert (once["lr"], once["steps"]) == (parts["lr"], parts["steps"])
+
+
+CHOICES = {
+    "batch_size": 1024, "accumulation_steps": 4, "width": 2048, "lr": 1e-4, "optimizer": "SGD", "epochs": 20,
+    "steps": 9_000, "augmentation": "strong", "label_smoothing": 0.1, "depth": 12, "scheduler": "OneCycleLR",
+    "model": "another",
+}  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(sorted(CHOICES)), min_size=2, max_size=4, unique=True))
+def test_the_order_in_which_changes_are_named_is_of_no_matter(names):
+    told = {**TOLD, "epochs": 10, "decay_steps": 20_000, "depth": 8, "dropout": 0.2}
+    answers = [diagnose.what_if(told, **{name: CHOICES[name] for name in order}) for order in (names, names[::-1])]
+    ways = [sorted((c.setting, str(c.after), c.because) for c in answer.changes) for answer in answers]
+    assert ways[0] == ways[1]
