@@ -17,7 +17,7 @@ from diagnose.prescriptions.settings import Settings
 SAME = 0.05  # relative: a smaller move is not worth a line
 FACTORS: Final = frozenset({"lr", "steps"})  # what pulls these multiplies them, but for
 STARTS_ANEW: Final = frozenset({"optimizer", "model"})  # after which they get a usual start
-ORDER: Final = tuple(HYPERPARAMETERS)
+ORDER: Final = {name: place for place, name in enumerate(HYPERPARAMETERS)}
 ROUNDED = 0.5  # what rounding to a whole number changes
 
 
@@ -34,7 +34,7 @@ def followers(leads: Sequence[Change], before: Settings, hold: Collection[str] =
 
 def carried(leads: Sequence[Change], before: Settings, hold: Collection[str] = ()) -> Iterator[tuple[Coupling, Change]]:
     """The same, each with the coupling that pulls it; once more where another lead pulls the same setting."""
-    ordered = sorted(leads, key=lambda lead: ORDER.index(lead.setting))  # in whatever order they were asked for
+    ordered = sorted(leads, key=lambda lead: ORDER.get(lead.setting, -1))  # in whatever order they were asked for
     front: list[tuple[Change, str]] = [(lead, lead.remedy) for lead in ordered]
     after, fixed = before, {lead.setting for lead in leads} | set(hold)
     for lead in leads:
