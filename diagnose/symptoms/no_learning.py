@@ -39,7 +39,7 @@ NEAR = 0.05  # of ln(classes): a fall of a twentieth is learning
 STANDARD_ERRORS = 3.0
 FALLING_SCORE = -3.0  # Mann–Kendall: one chance in a thousand without a trend
 ABOVE_CHANCE = 0.1  # of the way from a guess to perfect: learning, whatever the loss says
-LEAP = 1.25  # times the loss of a guess
+LEAP = 1.5  # times the loss of a guess, or the first one: far under the twice and more of weights that were thrown
 
 
 def find(run: Run) -> Iterator[Finding]:
@@ -95,8 +95,9 @@ def _accurate(run: Run) -> bool:
 
 
 def _calm(loss: Series, chance: float) -> str:
-    """Whether no single value lies far above a guess's: a step that throws the weights is seen as such a leap."""
-    return "yes" if float(loss.finite.values.max()) < LEAP * chance else "no"
+    """Whether no value lies far above a guess's and the first, as it does after a step that throws the weights."""
+    sound = loss.finite.values
+    return "yes" if float(sound.max()) < LEAP * max(chance, float(sound[0])) else "no"
 
 
 def _finding(run: Run, start: float, level: float, best: float, chance: float | None) -> Finding:
