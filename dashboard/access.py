@@ -3,7 +3,9 @@
 Three checks before every route, callbacks and assets included. The Host header must name this server,
 or a foreign name that resolves here (DNS rebinding) could read the pages. The Origin header, where a
 browser sends one, must be our own. And where there is a token, it must be known: given once as
-`?token=`, then kept in a cookie that scripts cannot read and other sites cannot send.
+`?token=`, then kept in a cookie that scripts cannot read and other sites cannot send. Where there is
+none, only this machine may ask: what a proxy that nobody told of passes on is refused, if the proxy says
+that it is one.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from urllib.parse import quote, urlencode, urlsplit
@@ -22,6 +25,7 @@ from diagnose.dashboard.mount import Mount
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN_BYTES = 32
+PROXIED = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|via", re.IGNORECASE)  # headers that proxies add
 
 
 def is_loopback(host: str) -> bool:
@@ -48,7 +52,13 @@ def guard(server: Flask, host: str, token: str | None, mount: Mount) -> None:
         origin = request.headers.get("Origin")
         if origin is not None and _site(origin) not in {asked, mount.site or asked}:
             return _refusal("Requests from other sites are refused.")
-        return None if token is None else _check_token(token, mount)
+        if token is not None:
+            return _check_token(token, mount)
+        if not mount.proxied and any(PROXIED.fullmatch(name) for name, _ in request.headers):
+            return _refusal(
+                "This came through a proxy, which others may reach: tell of it by --prefix to have a token."
+            )
+        return None
 
 
 def _check_token(token: str, mount: Mount) -> Response | None:

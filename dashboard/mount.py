@@ -15,19 +15,18 @@ _USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 @dataclass(frozen=True)
 class Mount:
-    """The path below which all pages lie, from slash to slash, and the proxy's host, "" where it was not told."""
+    """The path below which all pages lie, from slash to slash, and the proxy's host, "" where it was not told.
+
+    `proxied` tells whether others may come through a proxy.
+    """
 
     prefix: str = "/"
     site: str = ""
     secure: bool = False
-
-    @property
-    def proxied(self) -> bool:
-        """Whether others may come through a proxy."""
-        return self != DIRECT
+    proxied: bool = True
 
 
-DIRECT: Final = Mount()
+DIRECT: Final = Mount(proxied=False)
 
 
 def mounted(told: str) -> Mount:

@@ -108,19 +108,20 @@ def _serving(app: Dash, listener: socket.socket, mount: Mount, channels: dict[in
         threads=THREADS,
         ident="diagnose",
         url_prefix=prefix,
+        clear_untrusted_proxy_headers=False,  # they are believed by nobody here, but tell that there is a proxy
         max_request_body_size=BODY_BYTES,  # it takes in the whole body before anything asks who sends it
     )
     return cast("BaseWSGIServer", server)  # one, as there is one listener
 
 
-def serve(root: str | Path, host: str = "127.0.0.1", port: int = 8050, *, prefix: str = "/") -> None:
+def serve(root: str | Path, host: str = "127.0.0.1", port: int = 8050, *, prefix: str | None = None) -> None:
     """Serve the runs below `root` until Ctrl-C; port 0 picks a free one. The address is printed.
 
-    `prefix` is the path, or the whole address, at which a proxy shows the pages. With one, and on any host but
-    this machine's own, a token is needed, which is made here and is part of the printed address. Raises
+    `prefix` is the path, or the whole address, at which a proxy shows the pages. With one, be it "/", and on any host
+    but this machine's own, a token is needed, which is made here and is part of the printed address. Raises
     `DiagnoseError` where the folder or the address cannot be used.
     """
-    mount = mounted(prefix)
+    mount = DIRECT if prefix is None else mounted(prefix)
     token = None if is_loopback(host) and not mount.proxied else new_token()
     app = make_app(root, token, host=host, mount=mount)
     with _listening(host, port) as listener:

@@ -113,8 +113,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix",
         metavar="PATH",
-        default="/",
-        help="/diagnose/ behind a proxy, or the whole address people open there",
+        help="/ or /diagnose/ behind a proxy, or the whole address people open there; asks for a token",
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 picks a free one ({DEFAULT_PORT})")
 
@@ -185,7 +184,8 @@ def _scan(options: argparse.Namespace) -> int:
     if options.no_cache:
         os.environ["DIAGNOSE_CACHE"] = "off"  # nor what was read of the files
     known = None if options.no_cache else Verdicts()
-    verdicts = list(progress(scan(paths, known, jobs=options.jobs, engine=options.engine), len(paths)))
+    scanned = scan(paths, known, jobs=options.jobs, engine=options.engine, links_within=Path(options.root))
+    verdicts = list(progress(scanned, len(paths)))
     verdicts.sort(key=lambda verdict: verdict.run)
     deliver_verdicts(verdicts, options.root, options.format, options.output)
     for sentence in in_common(verdicts):

@@ -140,10 +140,10 @@ def _coupling(name: str) -> Page:
 
 def _claim(name: str) -> Page:
     row = known_rows()[name]
-    told = (("Read with care", row.note), ("Not built yet", row.not_yet))
     lives = [f"{each} ({kind})" for kind, each in citing(name)] + [f"{place} (code)" for place in row.lives_in]
+    lives += [f"{row.manual} (page of the manual)"] if row.manual else []
     lists = _listed(("Lives in", lives), ("Told in", map(_told_in, row.sources)))
-    sections = tuple((heading, text) for heading, text in told if text)
+    sections = (("Read with care", row.note),) if row.note else ()
     return Page(name, "claim", KINDS[row.kind].capitalize(), row.claim, (row.claim,), sections, lists, (row,))
 
 

@@ -29,6 +29,7 @@ MOVING_LOSSES: Final = re.compile(
 STABLE: Final = 2.0  # η·λ_max of plain gradient descent, K20 (stability-scaling §2)
 NO: Final = ("", "0", "no", "none", "false", "off")
 WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
+WORDS: Final = ("WordEmbedding", "ParallelEmbedding")  # Transformers' scaled ones, Megatron's and vLLM's split ones
 
 
 def first_number(setup: Setup, names: Iterable[str]) -> float | None:
@@ -69,9 +70,14 @@ SMALL_SET = 100_000  # samples: of fewer a run passes all, often; web-scale text
 
 
 def passes(run: Run) -> float | None:
-    """How often each training sample has been seen so far, on average; None where the log does not tell."""
+    """How often each training sample was seen, on average; None where the log does not tell.
+
+    Only a log of ours that says that training ended does: others may count epochs, or one rank's steps, or go on.
+    """
     batch, samples = effective_batch_size(run.setup), run.setup.config_number("dataset_size")
-    return run.steps * batch / samples if batch is not None and samples is not None and samples > 1 else None
+    if not run.finished or batch is None or samples is None or samples <= 1:
+        return None
+    return run.steps * batch / samples
 
 
 def optimizer_type(setup: Setup) -> str:
@@ -207,8 +213,13 @@ def weight_layers(setup: Setup) -> int:
 
 
 def takes_tokens(setup: Setup) -> bool:
-    """Whether a sample is a sequence of tokens, each of which is learnt from: the model begins with an embedding."""
-    return any("Embedding" in module for module in setup.modules)
+    """Whether a sample is a sequence of tokens, each of which is learnt from: the first layer looks words up.
+
+    Patches, places and points in time are embedded too, by layers of other names or behind the first one. A table of
+    users or goods cannot be told from one of words, and counts as one.
+    """
+    first = setup.layers[0].type if setup.layers else ""
+    return first == "Embedding" or first.endswith(WORDS)
 
 
 def has_norm(setup: Setup) -> bool:

@@ -25,7 +25,8 @@ class KnowledgeRow:
     """One claim of the source documents.
 
     `sources` are document and section; `lives_in` is `module:function` of code that no symptom, cause, remedy, rule
-    or coupling stands for; `note` says where a document is to be read with care; `not_yet` what is still to be built.
+    or coupling stands for; `note` says where a document is to be read with care; `manual` names the page
+    of the manual that tells it at length.
     """
 
     id: str
@@ -34,7 +35,7 @@ class KnowledgeRow:
     sources: tuple[str, ...]
     lives_in: tuple[str, ...] = ()
     note: str = ""
-    not_yet: str = ""
+    manual: str = ""
 
 
 @cache

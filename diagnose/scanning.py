@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import joblib
@@ -18,6 +19,7 @@ from diagnose.errors import DiagnoseError, InvalidArgumentError
 from diagnose.examination import examine
 from diagnose.findings import Severity
 from diagnose.logs.discovery import runs_and_unlisted
+from diagnose.logs.loading import FollowedRun
 from diagnose.logs.printable import printable
 from diagnose.logs.verdicts import Verdicts, state_of
 from diagnose.prescriptions.doses.rate import current_lr
@@ -46,10 +48,13 @@ class Verdict:
     complete: bool = True  # false where a file of it could not be read, this time
 
 
-def verdict_of(path: str) -> Verdict:
-    """Examine one run; whatever is wrong with its files becomes part of the verdict."""
+def verdict_of(path: str, links_within: Path | None = None) -> Verdict:
+    """Examine one run; whatever is wrong with its files becomes part of the verdict.
+
+    Links in its folder are followed as far as they stay below `links_within`, else below the run's own folder.
+    """
     try:
-        diagnosis = examine(path)
+        diagnosis = examine(path if links_within is None else FollowedRun(path, links_within=links_within).refresh())
     except (DiagnoseError, OSError, MemoryError) as error:
         return Verdict(path, "unreadable", error=printable(str(error) or type(error).__name__))
     except Exception as error:  # noqa: BLE001  one run must not end the scan of a thousand
@@ -73,31 +78,38 @@ def verdict_of(path: str) -> Verdict:
 
 
 def scan(
-    paths: Sequence[str], verdicts: Verdicts | None, *, jobs: int = 1, engine: Engine = "local"
+    paths: Sequence[str],
+    verdicts: Verdicts | None,
+    *,
+    jobs: int = 1,
+    engine: Engine = "local",
+    links_within: Path | None = None,
 ) -> Iterator[Verdict]:
     """Yield each run's verdict as it comes, those first that `verdicts` remembers and keeps up.
+
+    Links are followed as `verdict_of` says.
 
     `jobs` processes work on this machine (−1 for all cores), or an existing cluster: `engine` "dask" uses the
     current `distributed.Client`, "ray" the running Ray. Raises `InvalidArgumentError` where that is not there.
     """
     left: dict[str, str] = {}  # path -> its state before anyone looks at it: it may be growing
     for path in paths:
-        state = _state(path) if verdicts is not None else ""
+        state = _state(path, links_within) if verdicts is not None else ""
         known = _known(path, verdicts.remembered(state)) if verdicts is not None else None
         if known is not None:
             yield known
         else:
             left[path] = state
     with _engine(engine):
-        for verdict in _examined(list(left), jobs, engine):
+        for verdict in _examined({path: joblib.delayed(verdict_of)(path, links_within) for path in left}, jobs, engine):
             if verdicts is not None and verdict.health != "unreadable" and verdict.complete:
                 verdicts.remember(left[verdict.run], vars(verdict))
             yield verdict
 
 
-def _state(path: str) -> str:
+def _state(path: str, links_within: Path | None) -> str:
     try:
-        return state_of(path)
+        return state_of(path, links_within)
     except (DiagnoseError, OSError):  # a folder that cannot be entered: the examination says why
         return ""
 
@@ -109,49 +121,47 @@ def _known(path: str, found: Mapping[str, Any] | None) -> Verdict | None:
         return None
 
 
-def _examined(paths: Sequence[str], jobs: int, engine: Engine) -> Iterator[Verdict]:
+def _examined(examinations: Mapping[str, Any], jobs: int, engine: Engine) -> Iterator[Verdict]:
+    """Each run's verdict, by its examination: the call of `verdict_of`, put off."""
     if engine == "local":
-        yield from _examined_here(paths, jobs)
+        yield from _examined_here(examinations, jobs)
     elif engine == "dask":
-        yield from joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(map(_examination, paths))
+        yield from joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(examinations.values())
     else:
         work = joblib.Parallel(n_jobs=-1)  # Ray's backend gives nothing before all of it is done
-        for start in range(0, len(paths), AT_A_TIME):
-            yield from work(map(_examination, paths[start : start + AT_A_TIME]))
+        every = list(examinations.values())
+        for start in range(0, len(every), AT_A_TIME):
+            yield from work(every[start : start + AT_A_TIME])
 
 
-def _examined_here(paths: Sequence[str], jobs: int) -> Iterator[Verdict]:
+def _examined_here(examinations: Mapping[str, Any], jobs: int) -> Iterator[Verdict]:
     """Each run's verdict. Where a process is killed, those that were under way are examined again, one at a time."""
-    left = dict.fromkeys(paths)
+    left = dict(examinations)
     while left:
-        under_way: dict[str, None] = {}
+        under_way: dict[str, Any] = {}
 
-        def begun(under_way: dict[str, None] = under_way) -> Iterator[Any]:
-            for path in list(left):
-                under_way[path] = None
-                yield _examination(path)
+        def begun(under_way: dict[str, Any] = under_way) -> Iterator[Any]:
+            for path, examination in list(left.items()):
+                under_way[path] = examination
+                yield examination
 
         try:
             for verdict in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(begun()):
                 del left[verdict.run], under_way[verdict.run]
                 yield verdict
         except BrokenProcessPool:
-            for path in list(under_way):
+            for path, examination in list(under_way.items()):
                 del left[path]
-                yield _examined_alone(path)
+                yield _examined_alone(path, examination)
 
 
-def _examined_alone(path: str) -> Verdict:
+def _examined_alone(path: str, examination: Any) -> Verdict:
     """The verdict on one run, from a process that does nothing else: if that is killed, it was this run's doing."""
     try:
-        verdict: Verdict = joblib.Parallel(n_jobs=2)([_examination(path)])[0]
+        verdict: Verdict = joblib.Parallel(n_jobs=2)([examination])[0]
     except BrokenProcessPool:
         return Verdict(path, "unreadable", error=KILLED)
     return verdict
-
-
-def _examination(path: str) -> Any:
-    return joblib.delayed(verdict_of)(path)
 
 
 def runs_below(root: str) -> list[str]:

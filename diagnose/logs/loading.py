@@ -17,7 +17,7 @@ from diagnose.logs.epochs import placed
 from diagnose.logs.followed_table import FollowedTable
 from diagnose.logs.following import FollowedFile
 from diagnose.logs.foreign import foreign_log_of, is_foreign
-from diagnose.logs.links import leads_out
+from diagnose.logs.links import leads_out, notes_on
 from diagnose.logs.merging import merged, side_by_side
 from diagnose.logs.own_names import own_names
 from diagnose.logs.printable import printable
@@ -33,6 +33,7 @@ def load(
     """Read one run from its directory or from a single file; nothing in it is ever executed.
 
     Event files of any writer, and tables: CSV, JSON lines, Parquet, the Trainer's state, MLflow's file store.
+    The directory may be a link; a link in it that leads out of it is not followed.
 
     `names` maps tags of the log onto our signals (`{"my_loss": "loss/train"}`), before all names that are
     known and those of a `diagnose.toml` beside the runs. `only` reads the tags or signals that it names or matches
@@ -52,21 +53,29 @@ class FollowedRun:
         only: Iterable[str] | None = None,
         *,
         root: Path | None = None,
+        links_within: Path | None = None,
     ) -> None:
         self._path = path
         self._root = root  # nothing is read outside of it
+        self._links_within = links_within or root  # links lead no further; without it, not out of what was named
         self._names = names or {}
         self._only = only
         self._wanted: Selection | None = None
         self._files: dict[tuple[str, Path], FollowedFile | FollowedTable] = {}
+        self._left_out: list[str] = []
         self._run: Run | None = None
 
     def refresh(self) -> Run:
         """The run as it is now; the same object as before where nothing has come. Raises `NoRunError` as `load`."""
         place = looked_at(self._path)
-        listed = [key for key in _files_at(place) if self._root is None or not leads_out(key[1], self._root)]
+        every, limit = _files_at(place), self._links_within or place
+        listed = [key for key in every if not leads_out(key[1], limit)]
         if not listed:
-            raise NoRunError(f"All files of {shown(self._path)} are links to places outside {self._root}.")
+            raise NoRunError(
+                f"All files of {shown(self._path)} are links to places outside {shown(limit)} and were not followed: "
+                "name the file, or the folder, that they lead to."
+            )
+        self._left_out = notes_on((key[1] for key in every if key not in listed), limit)
         if list(self._files) != listed:
             if self._only is not None and self._wanted is None:
                 self._wanted = Selection(self._only, {**own_names(place, self._root)[0], **self._names})
@@ -87,7 +96,7 @@ class FollowedRun:
         return self._wanted is None or self._wanted.asks_for(tag)
 
     def _notes(self) -> list[str]:
-        return [note for file in self._files.values() for note in file.notes]
+        return [*self._left_out, *(note for file in self._files.values() for note in file.notes)]
 
     def _as_run(self) -> Run:
         data = side_by_side(

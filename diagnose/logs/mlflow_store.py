@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from diagnose.logs.columns import EventData
-from diagnose.logs.links import leads_out
+from diagnose.logs.links import leads_out, notes_on
 from diagnose.logs.plain import plain
 from diagnose.logs.printable import printable
 
@@ -35,6 +35,9 @@ def read_mlflow(run: Path) -> EventData:
 
 def _files(run: Path, folder: Path, largest: int, notes: list[str]) -> Iterator[tuple[str, Path]]:
     """The files below the folder, by their names in it."""
+    if leads_out(folder, run):
+        notes.extend(notes_on([folder], run))
+        return
     for path in sorted(folder.rglob("*")):
         name = printable(str(path.relative_to(folder)))
         if leads_out(path, run):

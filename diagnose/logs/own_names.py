@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diagnose.logs.links import leads_out
+from diagnose.logs.links import leads_out, notes_on
 from diagnose.logs.printable import printable
 from diagnose.logs.storage import is_remote, shown
 
@@ -22,13 +22,18 @@ MOST_DOTS = 100  # in a line: the time to read `a.a.a…` grows with the square 
 
 
 def own_names(place: Path, root: Path | None = None) -> tuple[Mapping[str, str], list[str]]:
-    """Tag -> signal from the nearest file, not above `root`, and notes on one that cannot be used."""
+    """Tag -> signal from the nearest file, not above `root`, and notes on one that cannot be used.
+
+    A link is followed within `root`, else within its own folder: that folder may be a stranger's.
+    """
     for path in files_of_names(place):
         if root is not None and not path.is_relative_to(root):
             break
         try:
-            if not path.is_file() or (root is not None and leads_out(path, root)):
+            if not path.is_file():
                 continue
+            if leads_out(path, root or path.parent):
+                return {}, notes_on([path], root or path.parent)
             names = _read(path).get("names", {})
         except RecursionError:
             return {}, [f"{shown(path)} was left out: nested too deep."]

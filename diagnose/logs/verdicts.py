@@ -14,6 +14,7 @@ import diagnose
 from diagnose.logs.cache import cache_folder
 from diagnose.logs.config_files import files_beside
 from diagnose.logs.discovery import files_of
+from diagnose.logs.links import leads_out
 from diagnose.logs.own_names import files_of_names
 from diagnose.logs.storage import file_at, is_remote, place_of
 
@@ -80,11 +81,13 @@ class Verdicts:
                 self._table = _opened(self._path)
 
 
-def state_of(path: str) -> str:
+def state_of(path: str, links_within: Path | None = None) -> str:
     """All that a verdict on the run follows from, as it is now, and the version that examines it, as one key."""
     place = place_of(path)
     folder = place if place.is_dir() else place.parent
-    read = files_of(place) if place.is_dir() else [place]
+    read = (
+        [file for file in files_of(place) if not leads_out(file, links_within or place)] if place.is_dir() else [place]
+    )
     states: list[tuple[object, ...]] = []
     for file in (*read, *files_beside(folder), *files_of_names(place)):
         try:

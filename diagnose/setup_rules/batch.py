@@ -84,7 +84,7 @@ def few_passes(run: Run) -> Finding | None:
     Source: K41, K49 (deep-dive §4).
     """
     seen, samples = passes(run), run.setup.config_number("dataset_size")
-    if seen is None or samples is None or samples > SMALL_SET or not run.finished or is_fine_tuning(run.setup):
+    if seen is None or samples is None or samples > SMALL_SET or is_fine_tuning(run.setup):
         return None
     if seen >= PASSES or not seen > 0:
         return None

@@ -9,7 +9,9 @@ How it is told       The last quarter falls beyond doubt (Mann–Kendall). Its s
                      A validation loss that no longer falls rules it out. Where single batches are too noisy
                      to tell, a validation loss that goes down at each evaluation of the last half does, if the
                      training loss falls over the whole run and nothing swings. Cut off it is also where it ended,
-                     still falling by either loss, before it had seen each sample of a small data set once.
+                     still falling by either loss, before it had seen each sample of a small data set once. A log that
+                     has not come to its end, ours by what it says, another's by the length that the config plans,
+                     is an `info` at most.
 Why it matters       The same set-up gives a better model for the price of more steps.
 Mistaken for         `slow_descent` falls in a straight line from the start: its steps are too small, not
                      too few; `plateau` and `underfitting` have stopped falling.
@@ -28,6 +30,7 @@ import numpy as np
 from diagnose import curves, facts
 from diagnose.findings import Finding, Severity
 from diagnose.logs.layout import OWN_TAGS
+from diagnose.prescriptions.settings import from_config
 from diagnose.run import Run, Series
 from diagnose.schedules import share_of_peak
 from diagnose.signals import LR, TRAIN_LOSS, VALIDATION_LOSS
@@ -44,6 +47,7 @@ LEAST = 0.01  # of the first validation loss: a fall of less is not worth more s
 SOME_LEFT = 0.1  # after 2.4 of them
 SLOWEST_FADE = 0.75  # of the slope, from quarter to quarter: three times the last quarter's fall at most
 ANNEALED = 0.1  # of the peak rate: the schedule has ended, and so did the plan
+REACHED = 0.95  # of the planned steps: the last few may not have been logged, a last batch may be dropped
 NOISE_FACTOR = 4.0  # deviations of the noise of medians
 
 
@@ -181,8 +185,15 @@ def _always_falls(curve: curves.Curve) -> bool:
 
 
 def _did_not_end(run: Run) -> bool:
-    """Whether the log is one of ours and does not say that training ended by itself: it goes on, or was cut short."""
-    return any(name.startswith(OWN_TAGS) for name in run.scalars) and not run.finished
+    """Whether training goes on or was cut short: our log does not say that it ended by itself, another's is shorter
+    than its config plans, be it counted in steps or in epochs.
+    """
+    if any(name.startswith(OWN_TAGS) for name in run.scalars):
+        return not run.finished
+    plan = from_config(run.setup.config)
+    epochs, ended = plan.number("epochs") or 0.0, REACHED * (plan.planned or 0.0)
+    counted_in_epochs = epochs - 1 <= run.steps <= epochs
+    return run.steps < ended and not counted_in_epochs
 
 
 def _crawls(run: Run) -> bool:

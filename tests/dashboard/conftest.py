@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diagnose.dashboard.mount import mounted
+from diagnose.dashboard.mount import DIRECT, mounted
 from diagnose.dashboard.server import in_thread, make_app
 from diagnose.logs.writing import EventFile
 
@@ -83,9 +83,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory, write_run: WriteRun) -> Pa
 def start() -> Start:
     """Serve a folder in a thread; gives the address."""
 
-    def started(root: Path, token: str | None = None, prefix: str = "/") -> str:
+    def started(root: Path, token: str | None = None, prefix: str | None = None) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
-        mount = mounted(prefix)
+        mount = DIRECT if prefix is None else mounted(prefix)
         in_thread(make_app(root, token, mount=mount), listener, mount)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 

@@ -96,6 +96,25 @@ def test_a_proxy_whose_name_nobody_told_is_trusted_with_a_token_alone(samples, s
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        {"X-Forwarded-For": "203.0.113.7"},
+        {"X-Forwarded-Host": "lab.example"},
+        {"Forwarded": "for=203.0.113.7"},
+        {"X-Real-IP": "203.0.113.7"},
+        {"Via": "1.1 lab"},
+    ],
+    ids=lambda header: next(iter(header)),
+)
+def test_what_comes_through_a_proxy_that_nobody_told_of_is_refused_with_the_way_out(samples, start, header):
+    with pytest.raises(HTTPError, match="403") as refused:
+        urlopen(Request(f"{start(samples)}/_dash-layout", headers=header))
+    assert "--prefix" in refused.value.read().decode()
+    with urlopen(Request(f"{start(samples, TOKEN, '/')}/_dash-layout?token={TOKEN}", headers=header)) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
     ("told", "mount"),
     [
         ("/", Mount()),

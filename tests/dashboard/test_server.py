@@ -85,12 +85,16 @@ def test_a_prefix_that_is_none_is_told_in_one_sentence(samples, capsys):
     assert "'diagnose' is no place to serve at: a path such as /diagnose/ is expected" in capsys.readouterr().err
 
 
-def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, monkeypatch, capsys):
+@pytest.fixture
+def unserved(monkeypatch):
     class Unserved:
         def run(self):
             return None
 
     monkeypatch.setattr("diagnose.dashboard.server.create_server", lambda *args, **options: Unserved())
+
+
+def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, unserved, capsys):
     serve(samples, host="0.0.0.0", port=0)
     first = re.search(r"\?token=([\w-]{40,})", capsys.readouterr().out)
     serve(samples, host="0.0.0.0", port=0)
@@ -98,3 +102,11 @@ def test_any_other_host_gets_a_token_that_is_printed_with_the_address(samples, m
     assert first is not None
     assert second is not None
     assert first[1] != second[1]
+
+
+@pytest.mark.parametrize("prefix", ["/", "/lab/", "https://lab.example/"])
+def test_whoever_tells_of_a_proxy_gets_a_token_at_whatever_path_it_is(samples, unserved, capsys, prefix):
+    assert main(["dashboard", str(samples), "--port", "0", "--prefix", prefix]) == 0
+    assert re.search(r"\?token=[\w-]{40,}", capsys.readouterr().out)
+    assert main(["dashboard", str(samples), "--port", "0"]) == 0
+    assert "token" not in capsys.readouterr().out

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import diagnose
 from diagnose import setup_rules, symptoms
 from diagnose.causes import known_causes
-from diagnose.explaining import citing
+from diagnose.explaining import citing, ids
 from diagnose.knowledge import cited, documents, known_rows, rows_in
 from diagnose.prescriptions.couplings import GRAPH
 from diagnose.prescriptions.remedies import known_remedies
@@ -71,8 +70,8 @@ def test_a_row_says_something_and_names_document_and_section(row):
 
 
 @every_row
-def test_a_row_lives_where_its_kind_lives_or_names_its_code_or_says_that_it_is_not_built(row):
-    assert HOMES[row.kind] in {kind for kind, _ in citing(row.id)} or row.lives_in or row.not_yet
+def test_a_row_lives_where_its_kind_lives_or_names_its_code_or_its_page(row):
+    assert HOMES[row.kind] in {kind for kind, _ in citing(row.id)} or row.lives_in or row.manual
 
 
 @pytest.mark.parametrize("place", sorted({place for row in known_rows().values() for place in row.lives_in}))
@@ -85,10 +84,20 @@ def test_the_code_that_a_row_names_exists(place):
         assert callable(getattr(import_module(module), name))
 
 
-def test_what_is_said_to_be_not_built_yet_is_not_there():
-    for row in known_rows().values():
-        _, dot, function = row.not_yet.partition("diagnose.")
-        assert not dot or not hasattr(diagnose, function)
+@pytest.mark.parametrize("row", [row for row in known_rows().values() if row.manual], ids=lambda row: row.id)
+def test_the_page_of_the_manual_that_a_row_names_tells_it_and_is_found(row):
+    assert f"claims.md#{row.id}" in (ROOT / "docs" / row.manual).read_text(encoding="utf-8")
+    assert f"- {row.manual}\n" in (ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_the_recipe_for_large_models_has_each_step_of_the_document_in_its_order():
+    text = (ROOT / "docs" / known_rows()["K85"].manual).read_text(encoding="utf-8")
+    steps = re.findall(r"^(\d)\. \*\*(.+?)\*\*", text, re.MULTILINE)
+    asked = ("compute budget", "width, depth", "global batch", "warmup", "weight decay and clipping", "mixed precision")
+    assert [int(number) for number, _ in steps] == [1, 2, 3, 4, 5, 6, 7]
+    for (_, told), step in zip(steps, (*asked, "noise scale"), strict=True):
+        assert step in told.lower()
+    assert set(re.findall(r"\[`([\w-]+)`\]", text)) <= {name for names in ids().values() for name in names}
 
 
 def test_the_document_that_prints_two_formulas_alike_is_read_with_care():

@@ -57,7 +57,7 @@ def test_a_second_scan_examines_only_what_has_changed(folder, monkeypatch):
     first = sorted(scan(runs_below(str(folder)), known), key=lambda verdict: verdict.run)
     write(folder / "well0", FALLING)
     examined = []
-    monkeypatch.setattr(scanning, "verdict_of", lambda path: (examined.append(path), verdict_of(path))[1])
+    monkeypatch.setattr(scanning, "verdict_of", lambda path, *told: (examined.append(path), verdict_of(path, *told))[1])
     second = sorted(scan(runs_below(str(folder)), known), key=lambda verdict: verdict.run)
     assert sorted(Path(path).name for path in examined) == ["broken", "well0"]
     assert [v for v in second if "well0" not in v.run] == [v for v in first if "well0" not in v.run]
