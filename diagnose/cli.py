@@ -184,7 +184,7 @@ def _scan(options: argparse.Namespace) -> int:
     if options.no_cache:
         os.environ["DIAGNOSE_CACHE"] = "off"  # nor what was read of the files
     known = None if options.no_cache else Verdicts()
-    scanned = scan(paths, known, jobs=options.jobs, engine=options.engine, links_within=Path(options.root))
+    scanned = scan(paths, known, jobs=options.jobs, engine=options.engine, links_within=options.root)
     verdicts = list(progress(scanned, len(paths)))
     verdicts.sort(key=lambda verdict: verdict.run)
     deliver_verdicts(verdicts, options.root, options.format, options.output)

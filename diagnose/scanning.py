@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import joblib
@@ -48,7 +47,7 @@ class Verdict:
     complete: bool = True  # false where a file of it could not be read, this time
 
 
-def verdict_of(path: str, links_within: Path | None = None) -> Verdict:
+def verdict_of(path: str, links_within: str | os.PathLike[str] | None = None) -> Verdict:
     """Examine one run; whatever is wrong with its files becomes part of the verdict.
 
     Links in its folder are followed as far as they stay below `links_within`, else below the run's own folder.
@@ -83,7 +82,7 @@ def scan(
     *,
     jobs: int = 1,
     engine: Engine = "local",
-    links_within: Path | None = None,
+    links_within: str | os.PathLike[str] | None = None,
 ) -> Iterator[Verdict]:
     """Yield each run's verdict as it comes, those first that `verdicts` remembers and keeps up.
 
@@ -107,7 +106,7 @@ def scan(
             yield verdict
 
 
-def _state(path: str, links_within: Path | None) -> str:
+def _state(path: str, links_within: str | os.PathLike[str] | None) -> str:
     try:
         return state_of(path, links_within)
     except (DiagnoseError, OSError):  # a folder that cannot be entered: the examination says why

@@ -53,11 +53,12 @@ class FollowedRun:
         only: Iterable[str] | None = None,
         *,
         root: Path | None = None,
-        links_within: Path | None = None,
+        links_within: str | os.PathLike[str] | None = None,
     ) -> None:
         self._path = path
         self._root = root  # nothing is read outside of it
-        self._links_within = links_within or root  # links lead no further; without it, not out of what was named
+        # Links lead no further; without it, not out of what was named.
+        self._links_within = root if links_within is None else place_of(links_within)
         self._names = names or {}
         self._only = only
         self._wanted: Selection | None = None

@@ -37,6 +37,7 @@ VERSIONS: Final = (
     "ETag", "etag", "VersionId", "generation", "LastModified", "last_modified", "Last-Modified", "updated",
     "mtime", "created",
 )  # fmt: skip
+OF_THIS_MACHINE: Final = frozenset({"file", "local"})
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,6 +85,13 @@ def remote_place(url: str) -> Path:
             "or another protocol of fsspec."
         ) from None  # a driver's own words may hold what it was given
     return cast(Path, place)
+
+
+def on_this_machine(url: str) -> Path | None:
+    """The path of what is named by a URL but lies on this machine, where files may be links; None for all else."""
+    from upath import UPath
+
+    return Path(UPath(url).path) if url.split("://", 1)[0].lower() in OF_THIS_MACHINE else None
 
 
 def look(place: Path) -> None:

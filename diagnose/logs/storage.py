@@ -20,7 +20,9 @@ def place_of(path: str | os.PathLike[str]) -> Path:
         return Path(path)
     from diagnose.logs import remote
 
-    return remote.remote_place(text) if remote.is_url(text) else Path(path)
+    if not remote.is_url(text):
+        return Path(path)
+    return remote.on_this_machine(text) or remote.remote_place(text)
 
 
 def looked_at(path: str | os.PathLike[str]) -> Path:

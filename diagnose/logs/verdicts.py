@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -81,13 +82,12 @@ class Verdicts:
                 self._table = _opened(self._path)
 
 
-def state_of(path: str, links_within: Path | None = None) -> str:
+def state_of(path: str, links_within: str | os.PathLike[str] | None = None) -> str:
     """All that a verdict on the run follows from, as it is now, and the version that examines it, as one key."""
     place = place_of(path)
     folder = place if place.is_dir() else place.parent
-    read = (
-        [file for file in files_of(place) if not leads_out(file, links_within or place)] if place.is_dir() else [place]
-    )
+    limit = place if links_within is None else place_of(links_within)
+    read = [file for file in files_of(place) if not leads_out(file, limit)] if place.is_dir() else [place]
     states: list[tuple[object, ...]] = []
     for file in (*read, *files_beside(folder), *files_of_names(place)):
         try:

@@ -45,6 +45,18 @@ def test_a_log_that_is_a_link_out_of_the_run_is_not_read_and_the_way_is_told(roo
     assert len(diagnose.load(outside / name).scalars["stolen"]) > 0  # what stands there can be read
 
 
+@pytest.mark.parametrize("protocol", ["file", "local"])
+def test_the_same_holds_where_a_folder_of_this_machine_is_named_by_its_url(root, outside, protocol, capsys):
+    (root / "a" / "metrics.csv").symlink_to(outside / "metrics.csv")
+    with pytest.raises(diagnose.NoRunError, match="links to places outside"):
+        diagnose.load(f"{protocol}://{root}/a")
+    (root / "a" / "metrics.csv").unlink()
+    (root / "a" / "metrics.csv").write_text(TABLE)
+    assert diagnose.load(f"{protocol}://{root}/a").steps == 59
+    assert main(["scan", f"{protocol}://{root}", "--no-cache", "--jobs", "1", "--format", "csv"]) == 0
+    assert "healthy" in capsys.readouterr().out
+
+
 def test_a_checkpoint_behind_a_link_is_not_read(root, outside):
     (root / "a" / "checkpoint-2").symlink_to(outside)
     with pytest.raises(diagnose.NoRunError, match="links to places outside"):
