@@ -60,13 +60,14 @@ def read_in_turn(wire: Any, seed: int, numbers: range, until: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore", RuntimeWarning)  # numbers at the ends of their kind overflow; that is no crash
     bulk.make_ready()  # what is compiled or loaded once is no file's cost
+    _leave_room(2 * ROOM_BYTES)  # for what is loaded once as well
     with TemporaryDirectory() as folder:
         for name in LOGS:
             wire.send((-1, name))
             told = outcome(-1, {name: (SEEDS / name).read_bytes()}, Path(folder))
-            if told.verdict in {"refused", "crash"} or not told.examined:
-                wire.send(told._replace(verdict="crash", why=told.why or "a sound log is not read"))
-        resource.setrlimit(resource.RLIMIT_AS, (_own_kb("VmSize") * 1024 + ROOM_BYTES,) * 2)
+            if not told.examined:
+                wire.send(told._replace(verdict="crash", why=told.why or "a sound log is refused"))
+        _leave_room(ROOM_BYTES)
         for number in numbers:
             if time.time() > until:
                 break
@@ -195,7 +196,7 @@ def _told(error: BaseException) -> str:
     """Its kind and the last places of ours on the way to it: the same for the same fault."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames if "/diagnose/" in f.filename]
-    message = re.sub(r"\d+", "N", str(error))[:100]
+    message = re.sub(r"\S*/|\d+", "", str(error))[:100]
     return f"{type(error).__name__}: {message} at {' < '.join(reversed(ours[-FRAMES:]))}"
 
 
@@ -213,6 +214,12 @@ def _stopped_in_time() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGPROF, before)
+
+
+def _leave_room(further_bytes: int) -> None:
+    """An allocation fails that is larger than this, all together."""
+    limit = _own_kb("VmSize") * 1024 + further_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
 def _peak_from_now_mb() -> float:
