@@ -25,25 +25,39 @@ from torch import nn
 import diagnose
 from diagnose.hooks import cadence, course, kept_batch, layers, mirror, stream, trouble, watch, writer
 from diagnose.hooks.probes import activations, curvature, gradients, losses, noise, updates
+from diagnose.hooks.stream import FLUSH_ROWS
 from diagnose.logs.writing import EventFile
-from tests.faults.scene import Scene
+from tests.faults.scene import Scene, tell
 
 STEPS: Final = 300
 MINUTE_S: Final = 60.0
+LAGS: Final = 4 * FLUSH_ROWS  # steps, of the log behind training: what is gathered, written, and waits for that
+SWITCHED_OFF: Final = r"(this run is no longer watched|.* is switched off): (ValueError|UnavailableError): "
+TERMINATED: Final = "ended by SIGTERM"
+INTERRUPTED: Final = "ended by KeyboardInterrupt"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`leaves` says what must be in the log: each step not counted there as dropped, each step flushed, or nothing."""
+    """What comes, and what of training and log must be left.
+
+    `leaves` says what must be in the log: each step that it does not count as dropped, and a proper end; each step
+    flushed, and a proper end; each step flushed; or nothing. An end is proper where the log tells what `told_as`
+    matches. At most `behind` steps that were trained are not in it. `says` matches each warning, none is said without.
+    """
 
     name: str
     set_up: Callable[[Scene], object]
     ending: int = 0
-    leaves: Literal["all", "flushed", "nothing"] = "all"
+    leaves: Literal["all", "closed", "flushed", "nothing"] = "all"
+    told_as: str = ""
+    behind: int | None = None
     signal: Signals | None = None  # sent from outside, at an instant of its own
     steps: int | None = STEPS
     times: int = 3
-    warns: bool = False
+    says: str = ""
+    raises: str = ""  # the last line of a traceback
+    fires: bool = True  # tells when it comes; what is there from the start, or sent from outside, need not
     own_plain_run: bool = False  # the unwatched training differs from that of the others as well
     quick: bool = False  # also in the suite that runs each time
     disk: bool = False  # wants a file system of its own at `place / "disk"`, and so root
@@ -69,6 +83,11 @@ def exception(scene: Scene) -> None:
 def exit_early(scene: Scene) -> None:
     """The training's own code leaves."""
     scene.at[scene.instant.randrange(1, STEPS)] = partial(sys.exit, 3)
+
+
+def in_own_code(scene: Scene, number: Signals) -> None:
+    """A signal comes while the training's own code runs, and none of ours."""
+    scene.at[scene.instant.randrange(1, STEPS)] = partial(os.kill, os.getpid(), number)
 
 
 def between_lines(scene: Scene, number: Signals) -> None:
@@ -180,6 +199,7 @@ def writer_ended(scene: Scene) -> None:
 
     def end(file: EventFile, step: int, *values: Any) -> None:
         if step == fatal:
+            tell(fired="writer")
             raise SystemExit
         write_step(file, step, *values)
 
@@ -194,6 +214,7 @@ class Hanging(LocalFileSystem):  # type: ignore[misc]
 
     def put_file(self, *arguments: Any, **keywords: Any) -> None:
         """Answer late."""
+        tell(fired="store")
         Hanging.ready.wait(MINUTE_S)
         super().put_file(*arguments, **keywords)
 
@@ -227,7 +248,8 @@ def forked(scene: Scene) -> None:
     def fork() -> None:
         if os.fork() == 0:
             sys.exit()
-        os.wait()
+        _, status = os.wait()
+        assert status == 0, f"the fork ended with {status}"
 
     for _ in range(5):
         scene.at[scene.instant.randrange(1, STEPS)] = fork
@@ -273,19 +295,27 @@ OURS: Final = (
 )
 
 
+ONCE: Final = ("finish", "forget", "close")  # called once in a training
+
+
 def failing(owner: type, name: str, error: Callable[[], BaseException], scene: Scene) -> None:
     """One of our own functions raises from some call on."""
     original, calls, fatal = getattr(owner, name), [0], scene.instant.randrange(1, 4)  # curvature looks thrice
+    fatal = 1 if name in ONCE else fatal
 
     def fail(*arguments: Any, **keywords: Any) -> Any:
         calls[0] += 1
         if calls[0] >= fatal:
+            if calls[0] == fatal:
+                tell(fired=f"{owner.__name__}.{name}")
             raise error()
         return original(*arguments, **keywords)
 
     setattr(owner, name, fail)
     if owner is kept_batch.BatchKeeper:
         scene.arguments["keep_batch"] = True
+    if name == "from_output":
+        scene.arguments["criterion"] = None
 
 
 def everything_fails(scene: Scene) -> None:
@@ -299,6 +329,7 @@ def failing_callback(scene: Scene) -> None:
     """The loss breaks, and the user's `on_finding` with it."""
 
     def fail(finding: diagnose.Finding) -> None:
+        tell(fired=finding.id)
         raise RuntimeError(finding.id)
 
     scene.arguments["on_finding"] = fail
@@ -310,47 +341,60 @@ def _ours() -> list[Fault]:
         Fault(
             f"an exception in {owner.__name__}.{name}",
             partial(failing, owner, name, lambda: ValueError("ours")),
-            leaves="flushed", times=2, quick=(owner, name) == (course.Course, "before_step"),
+            leaves="closed", says=SWITCHED_OFF, times=2, quick=(owner, name) == (course.Course, "before_step"),
         )
         for owner, names in OURS
         for name in names
     ]  # fmt: skip
 
 
+DISK: Final = "steps are missing from the log, because the log cannot be written"
+
 FAULTS: Final = {
     fault.name: fault
     for fault in (
-        Fault("no fault", nothing, times=1),
-        Fault("kill -9", nothing, -SIGKILL, "flushed", SIGKILL, None, times=200, quick=True),
-        Fault("SIGTERM", nothing, -SIGTERM, "flushed", SIGTERM, None, times=25),
-        Fault("SIGINT", nothing, -SIGINT, "flushed", SIGINT, None, times=25),
-        Fault("SIGTERM between two lines of ours", partial(between_lines, number=SIGTERM), -SIGTERM, "flushed",
-              times=40),
-        Fault("SIGINT between two lines of ours", partial(between_lines, number=SIGINT), -SIGINT, "flushed", times=40),
-        Fault("an exception in the loop", exception, 1, times=10),
-        Fault("sys.exit in the loop", exit_early, 3),
-        Fault("a full disk", full_disk, leaves="flushed", times=10, warns=True, disk=True),
-        Fault("a disk that is full for a while", partial(full_disk, until=200), times=10, warns=True, disk=True),
-        Fault("a limit of file sizes, for a while", size_limit, times=10, warns=True, quick=True),
-        Fault("a log made read-only for a while", read_only, times=10, warns=True, as_root=True),
-        Fault("a deleted run_dir", deleted, leaves="nothing", times=10, warns=True, quick=True),
-        Fault("a disk that hangs", hanging_disk, warns=True),
+        Fault("no fault", nothing, times=1, fires=False),
+        Fault("kill -9", nothing, -SIGKILL, "flushed", behind=LAGS, signal=SIGKILL, steps=None, times=200, fires=False,
+              quick=True),
+        Fault("SIGTERM", nothing, -SIGTERM, "closed", TERMINATED, FLUSH_ROWS, SIGTERM, None, times=25, fires=False),
+        Fault("SIGINT", nothing, -SIGINT, "closed", INTERRUPTED, FLUSH_ROWS, SIGINT, None, times=25, fires=False,
+              raises="KeyboardInterrupt"),
+        Fault("SIGTERM in the training's own code", partial(in_own_code, number=SIGTERM), -SIGTERM, "all", TERMINATED,
+              times=10),
+        Fault("SIGINT in the training's own code", partial(in_own_code, number=SIGINT), -SIGINT, "all", INTERRUPTED,
+              times=10, raises="KeyboardInterrupt"),
+        Fault("SIGTERM between two lines of ours", partial(between_lines, number=SIGTERM), -SIGTERM, "closed",
+              TERMINATED, FLUSH_ROWS, times=40),
+        Fault("SIGINT between two lines of ours", partial(between_lines, number=SIGINT), -SIGINT, "closed",
+              INTERRUPTED, FLUSH_ROWS, times=40, raises="KeyboardInterrupt"),
+        Fault("an exception in the loop", exception, 1, told_as="ended by RuntimeError: the user's own", times=10,
+              raises="RuntimeError: the user's own"),
+        Fault("sys.exit in the loop", exit_early, 3, told_as="ended by SystemExit: 3"),
+        Fault("a full disk", full_disk, leaves="flushed", times=10, says=DISK, disk=True),
+        Fault("a disk that is full for a while", partial(full_disk, until=200), times=10, says=DISK, disk=True),
+        Fault("a limit of file sizes, for a while", size_limit, times=10, says=DISK, quick=True),
+        Fault("a log made read-only for a while", read_only, times=10, says=DISK, as_root=True),
+        Fault("a deleted run_dir", deleted, leaves="nothing", times=10, says=DISK, quick=True),
+        Fault("a disk that hangs", hanging_disk, says="steps are missing from the log, because the disk is slower"),
         Fault("a clock set back by an hour", clock_set_back, times=5),
-        Fault("a writer thread that dies", writer_ended, times=10, warns=True, quick=True),
+        Fault("a writer thread that dies", writer_ended, times=10, quick=True,
+              says="steps are missing from the log, because the thread that writes it was ended"),
         Fault("a store that hangs until training is done", hanging_store),
-        Fault("a store that hangs for a minute", remote_for_a_minute, times=1, warns=True),
-        Fault("8 forked workers", partial(workers, start="fork"), own_plain_run=True),
-        Fault("8 spawned workers", partial(workers, start="spawn"), steps=60, times=1, own_plain_run=True),
+        Fault("a store that hangs for a minute", remote_for_a_minute, times=1, says=".*store"),
+        Fault("8 forked workers", partial(workers, start="fork"), own_plain_run=True, fires=False),
+        Fault("8 spawned workers", partial(workers, start="spawn"), steps=60, times=1, own_plain_run=True, fires=False),
         Fault("forks that end like scripts", forked, times=10),
-        Fault("attached twice", attached_twice),
+        Fault("attached twice", attached_twice, fires=False),
         Fault("two trainings in turns", another_training),
         Fault("out of memory on the device, in a probe",
               partial(failing, curvature.CurvatureProbe, "measure", lambda: torch.OutOfMemoryError("simulated")),
-              warns=True),
+              says="curvature is switched off: OutOfMemoryError"),
         Fault("out of memory on the host, in a probe",
-              partial(failing, gradients.GradientProbe, "measure", MemoryError), warns=True),
-        Fault("an exception in every probe", everything_fails, leaves="flushed", times=5, warns=True, quick=True),
-        Fault("an exception in on_finding", failing_callback, warns=True, own_plain_run=True),
+              partial(failing, gradients.GradientProbe, "measure", MemoryError),
+              says="gradients is switched off: MemoryError"),
+        Fault("an exception in every probe", everything_fails, leaves="closed", times=5, says=SWITCHED_OFF, quick=True),
+        Fault("an exception in on_finding", failing_callback, says="on_finding is switched off: RuntimeError",
+              own_plain_run=True),
         *_ours(),
     )
 }  # fmt: skip
