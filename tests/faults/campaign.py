@@ -27,6 +27,7 @@ LATEST_S: Final = 1.5  # of a signal: a few hundred steps
 EARLY: Final = 5  # each fifth signal may come while the training is still being set up; the others come later
 AGAIN_S: Final = 5.0  # a SIGINT that came to nothing (Python drops exceptions in some places) is sent again
 AGAIN: Final = 8
+ENDLESS: Final = 2_500  # steps: more than a training has done that a signal ends
 PATIENCE_S: Final = 180.0
 DISK: Final = "size=192k"
 REPOSITORY: Final = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ class Campaign:
             [sys.executable, "-m", "tests.faults.ground"], cwd=REPOSITORY, text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
-        self._plain: dict[str, dict[int, str]] = {}
+        self._plain: dict[tuple[str, int], dict[int, str]] = {}
         store.LISTING_S = 0.0  # type: ignore[misc]  # what has just come is asked for at once
         self._readers = Readers(make_app(folder).server.test_client(), store.Store(folder))
 
@@ -60,13 +61,12 @@ class Campaign:
             return judged(fault, told, expected, self._readers)
 
     def _plain_losses(self, fault: Fault) -> dict[int, str]:
-        name = fault.name if fault.own_plain_run else "no fault"
-        if name not in self._plain:
-            plain = FAULTS[name]
-            with _place(self._folder, plain) as place:
-                steps = plain.steps if fault.own_plain_run else 2_500
-                self._plain[name] = self._run(plain, place, seed=0, watched=False, steps=steps).losses
-        return self._plain[name]
+        name, steps = fault.name if fault.own_plain_run else "no fault", fault.steps or ENDLESS
+        if (name, steps) not in self._plain:
+            with _place(self._folder, FAULTS[name]) as place:
+                told = self._run(FAULTS[name], place, seed=0, watched=False, steps=steps)
+            self._plain[name, steps] = told.losses
+        return self._plain[name, steps]
 
     def _run(self, fault: Fault, place: Path, seed: int, *, watched: bool = True, steps: int | None = None) -> Told:
         asked = {"fault": fault.name, "place": str(place), "watched": watched, "seed": seed}
