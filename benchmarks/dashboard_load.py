@@ -2,7 +2,9 @@
 
 A server in a process of its own, on loopback, over runs of which some grow all the time. Half of the clients look
 at the list of runs, half at one run each, as the pages do: they open, and then ask again so and so long after each
-answer. No answer may be an error. Given are requests, how long the answers took, and the server's memory over the time.
+answer, the list as soon as the server tells them to. Given are requests, how long the answers took, and the server's
+memory over the time; the clients and what grows share one interpreter, which is part of how long an answer takes. No
+answer may be an error and no client may die: the exit status is 1 where one was or did.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +27,7 @@ import tables
 from dashboard import Server, ours, write_sweep
 from diagnose.logs.writing import EventFile
 
-LIST_PAUSE_S: Final = 2.0  # the pages' own: dashboard/pages/runs.py
+LIST_PAUSE_MS: Final = 600  # the pages' own while runs are unread, as here at first: dashboard/pages/runs.py
 RUN_PAUSE_S: Final = 0.75  # dashboard/pages/run.py
 GROWING: Final = 8
 FINISHED: Final = 40
@@ -103,11 +106,12 @@ class Client:
 def look_at_list(client: Client, until: float) -> None:
     """The list of runs, left open."""
     client.open("/", "")
-    revision = None
+    revision, pause_ms = None, LIST_PAUSE_MS
     while time.monotonic() < until:
-        time.sleep(LIST_PAUSE_S)
-        told = client.call("list, again", "runs-news.data", runs_refresh_n_intervals=1, runs_refresh_interval=2000,
+        time.sleep(pause_ms / 1000)
+        told = client.call("list, again", "runs-news.data", runs_refresh_n_intervals=1, runs_refresh_interval=pause_ms,
                            runs_revision_data=revision)  # fmt: skip
+        pause_ms = told.get("runs-refresh", {}).get("interval", pause_ms)
         revision = told.get("runs-news", {}).get("data", {}).get("revision", revision)
 
 
@@ -127,7 +131,16 @@ def look_at_run(client: Client, name: str, until: float) -> None:
         time.sleep(RUN_PAUSE_S)
 
 
-def main() -> None:
+def looking(client: Client, look: Callable[..., None], *arguments: Any) -> None:
+    """Look, and tell of what ends that before its time: a client that is gone only makes the load lighter."""
+    try:
+        look(client, *arguments)
+    except Exception as error:  # noqa: BLE001  an answer in another form than expected, say
+        client.errors.append(f"the client died: {type(error).__name__}: {error}")
+
+
+def main() -> int:
+    """Print the table; the exit status says whether all answers were there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--clients", type=int, default=50)
@@ -148,6 +161,7 @@ def main() -> None:
     if options.output:
         figures = {"clients": [asdict(client)["waits_s"] for client in clients], "memory_mb": memory, "errors": errors}
         tables.write(options.output, "dashboard_load", table, figures)
+    return int(bool(errors))
 
 
 def load(server: Server, clients: int, seconds: float) -> tuple[list[Client], list[float]]:
@@ -164,9 +178,9 @@ def load(server: Server, clients: int, seconds: float) -> tuple[list[Client], li
     lookers = [Client(place, callbacks) for _ in range(clients)]
     names = [f"live{number:02d}" for number in range(GROWING)] + [f"run{number:05d}" for number in range(FINISHED)]
     threads = [
-        threading.Thread(target=look_at_run, args=(one, names[number % len(names)], until))
+        threading.Thread(target=looking, args=(one, look_at_run, names[number % len(names)], until))
         if number % 2
-        else threading.Thread(target=look_at_list, args=(one, until))
+        else threading.Thread(target=looking, args=(one, look_at_list, until))
         for number, one in enumerate(lookers)
     ]
     for thread in threads:
@@ -176,8 +190,10 @@ def load(server: Server, clients: int, seconds: float) -> tuple[list[Client], li
     for look in range(1, LOOKS + 1):
         time.sleep(max(until - seconds + seconds * look / LOOKS - time.monotonic(), 0))
         memory.append(_resident_bytes(server) / MB)
-    for thread in threads:
+    for thread, one in zip(threads, lookers, strict=True):
         thread.join(2 * PATIENCE_S)
+        if thread.is_alive():
+            one.errors.append("the client hangs")
     return lookers, memory
 
 
@@ -241,4 +257,4 @@ def _resident_bytes(server: Server) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 sys.path.insert(0, str(FIXTURES))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: several processes share the machine
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -141,17 +143,18 @@ def _standardized(before: Callable[[Data], Data]) -> Callable[[Data], Data]:
 def metric(task: str, run_dir: Path | str, *, best: bool = False) -> float:
     """The validation metric at the end (or the best): accuracy, or the share of the targets' variance explained.
 
-    −∞ where it is no number. The variance is that of the targets about the mean of the training set's.
+    −∞ where it is no number; the best is one of those that are. The variance is that of the targets about the mean of
+    the training set's.
     """
     run = diagnose.load(run_dir)
     series = run.scalar("accuracy/validation") or run.scalar(VALIDATION_LOSS)
     if series is None:
-        return -torch.inf
+        return -math.inf
     values = series.values
     if run.scalar("accuracy/validation") is None:
         values = 1 - values / _variance(task)
-    value = values.max() if best else values[-1]
-    return float(value) if value == value else -torch.inf  # noqa: PLR0124  NaN differs from itself
+    value = max(values[~np.isnan(values)], default=np.nan) if best else values[-1]
+    return -math.inf if math.isnan(value) else float(value)
 
 
 def _variance(task: str) -> float:

@@ -3,17 +3,20 @@
 One training in one process, every probe at the periods of `diagnose.Cadence()`, a validation pass now and then. In each
 tenth of the time: steps, what a step takes (median), the process's memory, open files and threads, and the log's size.
 What grows without end shows in the last rows; the last line compares them with those after the first tenth, in
-which caches fill.
+which caches fill. The exit status is 1 where open files or threads have become more, or memory by more than GROWN_MB.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
+import sys
 import tempfile
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,10 @@ import diagnose
 
 PARTS: Final = 10
 MB: Final = 1e6
+GROWN_MB: Final = (
+    16.0  # beyond the live watch's own: some twenty signals of up to 4,000 values, and what Python frees late
+)
+LATEST: Final = 4_096  # steps of which the median is taken: a place of fixed size, which grows with nothing
 VALIDATED_EACH: Final = 500
 HEADS: Final = ("after", "steps", "step", "memory", "open files", "threads", "log")
 
@@ -44,7 +51,8 @@ class Look:
     log_mb: float
 
 
-def main() -> None:
+def main() -> int:
+    """Print the table; the exit status says whether something has grown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("-o", "--output", type=Path, metavar="DIRECTORY")
@@ -59,6 +67,7 @@ def main() -> None:
     print(f"\n{tables.machine()} From the first tenth to the last: {_growth(looks[0], looks[-1])}.")
     if options.output:
         tables.write(options.output, "soak", tables.markdown(HEADS, map(_row, looks)), looks)
+    return int(_has_grown(looks[0], looks[-1]))
 
 
 def soak(folder: Path, seconds: float) -> Iterator[Look]:
@@ -74,9 +83,9 @@ def soak(folder: Path, seconds: float) -> Iterator[Look]:
     with diagnose.attach(
         model, optimizer, criterion=criterion, run_dir=folder, config=config, cadence=diagnose.Cadence()
     ):
-        began, step = time.monotonic(), 0
+        began, step, took = time.monotonic(), 0, array("d", bytes(8 * LATEST))
         for part in range(1, PARTS + 1):
-            took = []
+            before = step
             while time.monotonic() < began + seconds * part / PARTS:
                 step += 1
                 rows = torch.randint(0, 4096, (64,))
@@ -84,10 +93,11 @@ def soak(folder: Path, seconds: float) -> Iterator[Look]:
                 optimizer.zero_grad()
                 criterion(model(inputs[rows]), labels[rows]).backward()
                 optimizer.step()
-                took.append(time.perf_counter() - at)
+                took[step % LATEST] = time.perf_counter() - at
                 if step % VALIDATED_EACH == 0:
                     _validate(model, criterion, inputs, labels)
-            yield _look(folder, time.monotonic() - began, step, took)
+            own = [took[(step - back) % LATEST] for back in range(min(step - before, LATEST))]
+            yield _look(folder, time.monotonic() - began, step, own)
 
 
 @torch.no_grad()
@@ -101,7 +111,7 @@ def _look(folder: Path, seconds: float, step: int, took: list[float]) -> Look:
     return Look(
         seconds / 60,
         step,
-        1000 * statistics.median(took),
+        1000 * statistics.median(took or [math.nan]),
         _resident_bytes() / MB,
         sum(1 for _ in Path("/proc/self/fd").iterdir()),
         threading.active_count(),
@@ -126,6 +136,11 @@ def _row(look: Look) -> list[str]:
     ]
 
 
+def _has_grown(first: Look, last: Look) -> bool:
+    more = last.open_files > first.open_files or last.threads > first.threads
+    return more or last.memory_mb - first.memory_mb > GROWN_MB
+
+
 def _growth(first: Look, last: Look) -> str:
     steps = last.steps - first.steps
     grown = last.memory_mb - first.memory_mb
@@ -137,4 +152,4 @@ def _growth(first: Look, last: Look) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

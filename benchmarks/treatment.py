@@ -109,7 +109,7 @@ def _doctor(patient: Patient) -> dict[str, Any]:
         ended = best.diagnosis.healthy and metric(patient.task, best.diagnosis.run.path) >= wanted
         return {
             "kind": patient.kind, "task": patient.task, "seed": patient.seed,
-            "ill": patient.shows(twin),
+            "ill": patient.shows(twin) and wanted > 0,  # else there is nothing to reach
             "found": not first.diagnosis.healthy, "causes": causes[:3], "named": named,
             "trainings": len(treatment.rounds) - 1, "stopped": treatment.stopped, "wanted": wanted, "reached": reached,
             "changes": [[f"{c.setting}: {c.before} -> {c.after}" for c in one.made] for one in treatment.rounds],
@@ -196,7 +196,7 @@ def _tried(ill: list[dict[str, Any]], way: str) -> bool:
 
 
 def _share(ill: list[dict[str, Any]], way: str) -> str:
-    return percent(_count(ill, way) / len(ill)) if _tried(ill, way) else "–"
+    return percent(_count(ill, way) / len(ill)) if ill and _tried(ill, way) else "–"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The campaign's table: python -m tests.faults [--only PATTERN] [--share 0.1] [--first-seed 0]
 
-Of each fault: how often it broke into a training, how often that went its way (the same losses as the plain training,
-bit for bit; the ending that it would have had; no warning twice; a log that the report and the dashboard read, with
-what was dropped counted in it), and how many records were missing from the log that a flush had brought out of the
-process. `--share` tries each fault that part of its times, once at least.
+Of each fault: how often it was tried, and how often the training had not begun yet; how often that went its way (the
+same losses as the plain training, bit for bit; the ending that it would have had; no warning but the one that is due; a
+log that is closed as it should be, holds nothing twice, counts what was dropped, and is read by the report and the
+dashboard), and how many records were missing from the log that a flush had brought out of the process. What cannot be
+tried here has a row that says why. `--share` tries each fault that part of its times, once at least.
 """
 
 from __future__ import annotations
@@ -14,10 +15,18 @@ import sys
 from collections.abc import Iterable
 from itertools import groupby
 
-from tests.faults.campaign import Outcome, campaign
+from tests.faults.campaign import campaign, obstacle
 from tests.faults.faults import FAULTS, Fault
+from tests.faults.judging import Outcome
 
-HEADS = ("fault", "tried", "survived", "records lost beyond the last flush", "steps trained, not yet in the log")
+HEADS = (
+    "fault",
+    "tried",
+    "before the first step",
+    "survived",
+    "records lost beyond the last flush",
+    "steps trained, not yet in the log",
+)
 
 
 def main() -> int:
@@ -34,12 +43,16 @@ def main() -> int:
         for kind, faults in groupby(asked, _kind):
             outcomes = []
             for fault in faults:
+                if why := obstacle(fault):
+                    print(_row([fault.name, why, *["–"] * (len(HEADS) - 2)]), flush=True)
+                    continue
                 times = max(round(fault.times * options.share), 1)
                 for seed in range(options.first_seed, options.first_seed + times):
                     outcomes.append(outcome := one.attempt(fault, seed))
                     told = "; ".join(outcome.wrong) or "survived"
                     print(f"{fault.name}, seed {seed}: {told}, {outcome.lost} lost", file=sys.stderr, flush=True)
-            print(_row(_figures(kind, outcomes)), flush=True)
+            if outcomes:
+                print(_row(_figures(kind, outcomes)), flush=True)
             sound &= all(not outcome.wrong and not outcome.lost for outcome in outcomes)
     return 0 if sound else 1
 
@@ -54,8 +67,9 @@ def _kind(fault: Fault) -> str:
 
 def _figures(kind: str, outcomes: list[Outcome]) -> list[object]:
     open_steps = sorted(max(one.trained - one.logged, 0) for one in outcomes)
-    survived = sum(not one.wrong for one in outcomes)
-    return [kind, len(outcomes), survived, sum(one.lost for one in outcomes), f"{open_steps[-1]} at most"]
+    survived = sum(not one.wrong and one.trained > 0 for one in outcomes)
+    early = sum(not one.trained for one in outcomes)
+    return [kind, len(outcomes), early, survived, sum(one.lost for one in outcomes), f"{open_steps[-1]} at most"]
 
 
 def _row(cells: Iterable[object]) -> str:

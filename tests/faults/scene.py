@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import torch
@@ -45,6 +46,18 @@ class Scene:
     def __post_init__(self) -> None:
         self.run_dir = self.run_dir or str(self.place / "run")
         self.instant = random.Random(self.seed)  # of the fault, not of the training
+
+
+class WithLoss(nn.Module):
+    """A model that computes its loss itself."""
+
+    def __init__(self, model: nn.Module, criterion: nn.Module) -> None:
+        super().__init__()
+        self.model, self.criterion = model, criterion
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> SimpleNamespace:
+        """With a loss in it."""
+        return SimpleNamespace(loss=self.criterion(self.model(inputs), targets))
 
 
 def tell(**told: Any) -> None:
@@ -84,21 +97,24 @@ def train(scene: Scene) -> None:
     criterion = nn.CrossEntropyLoss()
     y = torch.randint(0, 3, (ROWS,))
     x = torch.randn(ROWS, 8) + 2 * nn.functional.one_hot(y, 8)
+    arguments = {"cadence": diagnose.Cadence(), "criterion": criterion, **scene.arguments}
+    if arguments["criterion"] is None:
+        scene.model = WithLoss(scene.model, criterion)
     if scene.watched:
         for run_dir in (scene.run_dir, *scene.runs):
-            arguments = {"cadence": diagnose.Cadence(), **scene.arguments}
-            monitor = diagnose.attach(scene.model, optimizer, criterion=criterion, run_dir=run_dir, **arguments)
-            scene.monitors.append(monitor)
+            scene.monitors.append(diagnose.attach(scene.model, optimizer, run_dir=run_dir, **arguments))
     tell(began=True)
     batches = _batches(x, y, scene.workers)
     for step in itertools.count(1) if scene.steps is None else range(1, scene.steps + 1):
         if step in scene.at and scene.watched:
+            tell(fired=step)
             scene.at[step]()
         if step == scene.breaks_at:
             torch.nn.init.constant_(next(scene.model.parameters()), float("nan"))
         inputs, targets = next(batches)
         optimizer.zero_grad()
-        loss = criterion(scene.model(inputs), targets)
+        own = isinstance(scene.model, WithLoss)
+        loss = scene.model(inputs, targets).loss if own else criterion(scene.model(inputs), targets)
         loss.backward()
         optimizer.step()
         tell(loss=loss.item().hex(), step=step)

@@ -3,7 +3,8 @@
 Each is read, examined and reported in a child process of limited memory. A crash is any exception that is none of
 ours, the end of the process, or a difference between the two ways of reading event files; slow is more than a second of
 the processor's time, memory more than 500 MB. Of the same --seed and number a log is always the same: --only NUMBER
-reads one alone, -o FOLDER writes those that did harm. The exit status is 1 where one did.
+reads one alone, -o FOLDER writes those that did harm. The exit status is 1 where one did, where a process died before
+its first log, and where none was tried. In "both ways" were those event files that both readers read, and alike.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.fuzzing.mutating import LOGS, mutated
-from tests.fuzzing.reading_one import Outcome, read_in_turn
+from tests.fuzzing.reading_one import HARM, Outcome, read_in_turn
 
 PATIENCE_S: Final = 1800.0  # with a child that says nothing: one that is busy is ended much sooner by its own alarm
 TOLD_S: Final = 60.0  # from one line of progress to the next
-HARM: Final = ("crash", "slow", "memory")
 
 _context = multiprocessing.get_context("spawn")
 
@@ -57,6 +57,9 @@ def main() -> int:
     print(f"\nSeed {options.seed}.\n\n{table(outcomes)}\n")
     for why, count in Counter(f"{one.verdict}: {one.why}" for one in outcomes if one.verdict in HARM).most_common():
         print(f"{count} × {why}")
+    if not any(one.number >= 0 for one in outcomes):
+        print("Not one log was tried.")
+        return 1
     return int(any(one.verdict in HARM for one in outcomes))
 
 
@@ -64,7 +67,8 @@ def main() -> int:
 class _Child:
     process: Any
     wire: Connection
-    busy_with: int | None = None
+    busy_with: tuple[int, str] = (-1, "")  # number and log
+    done: bool = False
     heard_s: float = field(default_factory=time.monotonic)
 
 
@@ -85,13 +89,18 @@ def fuzzed(seed: int, numbers: range, seconds: float, jobs: int) -> Iterator[Out
             except EOFError:
                 each.process.join()
                 children.remove(each)
-                if (number := each.busy_with) is not None:
-                    why = f"the process ended with {each.process.exitcode}"
-                    yield Outcome(number, next(iter(mutated(seed, number))), "crash", why)
+                if each.done:
+                    continue
+                number, log = each.busy_with
+                yield Outcome(number, log, "crash", f"the process ended with {each.process.exitcode}")
+                if number >= 0:
                     children.append(_child(seed, range(number, numbers.stop, jobs)[1:], until))
                 continue
-            each.busy_with = told if isinstance(told, int) else None
-            if isinstance(told, Outcome):
+            if isinstance(told, tuple) and not isinstance(told, Outcome):
+                each.busy_with = told
+            elif told is None:
+                each.done = True
+            else:
                 yield told
 
 
@@ -106,8 +115,8 @@ def _child(seed: int, numbers: range, until: float) -> _Child:
 def table(outcomes: Sequence[Outcome]) -> str:
     """What came of them, in Markdown."""
     lines = [
-        "| log | tried | refused | read | examined | crashes | over 1 s | over 500 MB | slowest | most memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| log | tried | refused | read | examined | both ways | crashes | over 1 s | over 500 MB | slowest | memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for log in (*LOGS, ""):
         own = [one for one in outcomes if log in {"", one.log}]
@@ -115,6 +124,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             continue
         counts = Counter(one.verdict for one in own)
         numbers = [len(own), counts["refused"], counts["read"], sum(one.examined for one in own)]
+        numbers += [sum(one.compared for one in own)]
         numbers += [counts[verdict] for verdict in HARM]
         slowest, most = max(one.seconds for one in own), max(one.peak_mb for one in own)
         cells = [log or "all", *(f"{number:,}" for number in numbers), f"{slowest:.2f} s", f"{most:.0f} MB"]
@@ -123,7 +133,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _write(folder: Path | None, seed: int, one: Outcome) -> None:
-    if folder is None:
+    if folder is None or one.number < 0:  # a sound log lies in fixtures/seeds
         return
     place = folder / str(one.number)
     place.mkdir(parents=True, exist_ok=True)
