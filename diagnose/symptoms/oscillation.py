@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -110,7 +111,11 @@ def _was_smoothed(values: Values) -> bool:
     """
     if len(values) < curves.MIN_POINTS:
         return False
-    one, two, four = (curves.mad(values[lag:] - values[:-lag]) ** 2 for lag in (1, 2, 4))
+    deviations = [curves.mad(values[lag:] - values[:-lag]) for lag in (1, 2, 4)]
+    largest = max(deviations)
+    if not 0 < largest < inf:
+        return False
+    one, two, four = ((deviation / largest) ** 2 for deviation in deviations)  # squares of the largest numbers are none
     return bool(one > 0 and two >= TOGETHER * one and four - two <= IN_PROPORTION * (two - one))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from diagnose import symptoms
@@ -28,3 +29,10 @@ def test_warm_restarts_are_no_oscillation(seed, lr):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_data_shuffled_do_not_swing(seed):
     assert not symptoms.find(train(seed, epochs=12, lr=0.005, momentum=0.0), ["oscillation"])
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_numbers_of_any_size_are_judged_alike(scale, run_with, rng):
+    swings = 2 + np.sin(np.arange(600) / 10) + 0.05 * rng.normal(size=600)
+    found = [f.id for f in symptoms.find(run_with(**{"loss/train": scale * swings}), ["oscillation"])]
+    assert found == ["oscillation"]
