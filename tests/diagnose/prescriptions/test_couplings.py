@@ -265,3 +265,8 @@ def test_rates_of_two_kinds_of_optimizer_pull_nothing_by_their_ratio():
     config = {"optimizer": "SGD", "lr": 0.1, "epochs": 10, "max_norm": 1.0, "max_steps": 1000}
     assert set(after(config, optimizer="AdamW")) == {"lr"}
     assert set(after({**config, "optimizer": "AdamW", "lr": 1e-3}, optimizer="SGD")) == {"lr"}
+
+
+def test_a_change_that_is_no_setting_leads_and_pulls_nothing():
+    lead = Change("fix_labels", "", "labels", None, "look at them", "", ())
+    assert not list(followers([lead], from_config({"lr": 0.1, "batch_size": 32})))
