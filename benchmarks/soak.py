@@ -30,9 +30,8 @@ import diagnose
 
 PARTS: Final = 10
 MB: Final = 1e6
-GROWN_MB: Final = (
-    16.0  # beyond the live watch's own: some twenty signals of up to 4,000 values, and what Python frees late
-)
+# Beyond the live watch's own: some twenty signals of up to 4,000 values, and what Python frees late.
+GROWN_MB: Final = 16.0
 LATEST: Final = 4_096  # steps of which the median is taken: a place of fixed size, which grows with nothing
 VALIDATED_EACH: Final = 500
 HEADS: Final = ("after", "steps", "step", "memory", "open files", "threads", "log")

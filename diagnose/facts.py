@@ -28,6 +28,7 @@ MOVING_LOSSES: Final = re.compile(
 )
 STABLE: Final = 2.0  # η·λ_max of plain gradient descent, K20 (stability-scaling §2)
 NO: Final = ("", "0", "no", "none", "false", "off")
+SMALL_SET: Final = 100_000  # samples: of fewer a run passes all, often; web-scale text is passed once (K41)
 WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
 WORDS: Final = ("WordEmbedding", "ParallelEmbedding")  # Transformers' scaled ones, Megatron's and vLLM's split ones
 
@@ -64,9 +65,6 @@ def steps_per_epoch(setup: Setup) -> float | None:
     """Optimizer steps of one pass over the data."""
     samples, size = setup.config_number("dataset_size"), effective_batch_size(setup)
     return samples / size if samples and samples > 0 and size else None
-
-
-SMALL_SET = 100_000  # samples: of fewer a run passes all, often; web-scale text is passed once (K41)
 
 
 def passes(run: Run) -> float | None:

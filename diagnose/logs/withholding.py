@@ -9,6 +9,7 @@ from typing import Any, Final
 WITHHELD: Final = "(withheld)"
 _SECRET: Final = frozenset({
     "password", "passwords", "passwd", "passphrase", "secret", "secrets", "credential", "credentials", "webhook",
+    "apikey",
 })  # fmt: skip
 # Whose key or token opens a door; `pad_token` and `partition_key` are a model's and a table's.
 _OWNERS: Final = frozenset({
@@ -42,4 +43,4 @@ def _names_a_secret(parts: list[str]) -> bool:
         return False
     if words[-1] in {"key", "token"}:
         return any(word in _OWNERS for word in words[:-1]) or words == ["token"]
-    return words[-1] in _SECRET or words[-1] == "apikey"
+    return words[-1] in _SECRET

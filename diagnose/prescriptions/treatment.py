@@ -145,7 +145,7 @@ def _following(done: Sequence[Round]) -> tuple[int, Applied]:
         untried = (applied for applied in each if applied.made and applied.config not in tried)
         return at, next(untried, Applied(dict(base.config), (), ()))
     last, back = len(done) - 1, min(range(len(done)), key=lambda number: (_rank(done[number]), _end(done[number])))
-    for at in (back, last) if _worse(done[last], done[back]) else (last, back):
+    for at in dict.fromkeys((back, last) if _worse(done[last], done[back]) else (last, back)):
         base = done[at]
         untried = (each for each in _prescribed(base) if each.made and each.config not in tried)
         if (following := next(untried, None)) is not None:

@@ -82,9 +82,7 @@ def find(run: Run) -> Iterator[Finding]:
     if len(lower) > max(SEVERAL, len(spikes)) and _regular(sound.steps[[spike.top for spike in lower]]):
         spikes, limit = lower, LEAST_HEIGHT
     if spikes and not _as_often_below(sound, above, gained, limit * noise, len(spikes)):
-        found = _finding(sound, base, spikes, limit * noise)
-        calm = _out_of_calm(sound.values, spikes, noise)
-        found = replace(found, evidence={**found.evidence, "out_of_calm": "yes" if calm else "no"})
+        found = _finding(sound, base, spikes, noise, limit)
         ill = len(spikes) >= SEVERAL or fall(run) < NOISE_FACTOR
         yield replace(found, severity=Severity.WARNING) if ill else found
 
@@ -107,10 +105,10 @@ def _of_training(run: Run, sound: Series, spikes: Iterator[_Spike]) -> list[_Spi
     ]
 
 
-def _finding(sound: Series, base: Values, spikes: list[_Spike], least: Values) -> Finding:
+def _finding(sound: Series, base: Values, spikes: list[_Spike], noise: Values, limit: float) -> Finding:
     heights = [spike.height for spike in spikes]
     tallest = spikes[int(np.argmax(heights))]
-    in_noise = float(np.median([s.height / max(least[s.top], 1e-300) for s in spikes]))
+    in_noise = float(np.median([s.height / max(limit * noise[s.top], 1e-300) for s in spikes]))
     what = f"{len(spikes)} times" if len(spikes) > 1 else "once"
     return Finding(
         id="loss_spikes",
@@ -127,6 +125,7 @@ def _finding(sound: Series, base: Values, spikes: list[_Spike], least: Values) -
             "level_there": float(base[tallest.top]),
             "step_of_highest": int(sound.steps[tallest.top]),
             "regular": "yes" if _regular(sound.steps[[s.top for s in spikes]]) else "no",
+            "out_of_calm": "yes" if _out_of_calm(sound.values, spikes, noise) else "no",
         },
     )
 
