@@ -13,7 +13,7 @@ from diagnose.findings import Severity
 from diagnose.prescriptions.dose import Dose, Found
 from diagnose.prescriptions.doses.fit import train_longer
 from diagnose.prescriptions.doses.rate import decay_lr
-from diagnose.prescriptions.following import followers
+from diagnose.prescriptions.following import followers, move_of
 from diagnose.prescriptions.planner import HELD
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import settings_of
@@ -24,12 +24,14 @@ from diagnose.signals import LR_SHARPNESS, VALIDATION_LOSS
 STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 4.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
+FROM_A_START = 10.0  # times higher, from the usual start of an optimizer that nothing was measured with (K01, upwards)
 FAR_OFF = 100.0  # times lower: two of K01's largest steps
 TOO_SLOW: Final = frozenset({"underfitting", "slow_descent", "undertrained", "plateau", "no_learning", "tiny_updates"})
 FURTHER = "It is healthy; a little further, to see whether the {split} loss goes lower still."
 OVERDONE = (
     "The rate was lowered by so much that the run is only too slow now: this dose is changed, no other cause treated."
 )
+STARTED = "The optimizer began at its usual rate, which holds: how much more this model bears was not measured yet."
 
 
 def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
@@ -38,11 +40,12 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
     - A rate that was lowered by decades left nothing that was measured at it, and SGD's best rate lies anywhere;
       Adam's steps do not depend on the gradients' scale, so that its usual start suits at once (K11).
     - A rate that was lowered and never decays gets its decay: the end wants finer steps (K31).
-    - A run that is still falling is trained longer (K41), unless it was given a higher rate.
+    - A run that is still falling is trained longer (K41), unless it was given a higher rate, or may be.
     - The first numeric change that led a move is taken further, with what is coupled to it. A rate that was lowered
       goes half of the way back (in the logarithm), towards what was too high or the end of what the measured
-      curvature bears, whichever is lower. A rate that goes further up, and never decays, gets its decay with it: what
-      is too high for the end is then not too high for the run (K31).
+      curvature bears, whichever is lower. The rate that came with another optimizer goes up by ten. A rate that goes
+      further up, and never decays, gets its decay with it: what is too high for the end is then not too high for the
+      run (K31).
     - The run is trained longer.
     """
     run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
@@ -53,7 +56,7 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
         )
     if lowered is not None and "rate_never_decays" in found:
         yield _decay(diagnosis, found)
-    if "undertrained" in found and not any(_raises_the_rate(change) for change in made):
+    if "undertrained" in found and _new_rate(made) is None and not any(_raises_the_rate(change) for change in made):
         yield _longer(diagnosis)
     yield from _again(diagnosis, made, found)
     yield _longer(diagnosis)
@@ -61,14 +64,29 @@ def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Chan
 
 def is_overdone(diagnosis: Diagnosis, made: Sequence[Change]) -> bool:
     """Whether a rate that was lowered by decades has left nothing but a run that is too slow: the dose, not a cause."""
-    ill = {finding.id for finding in diagnosis.findings if finding.severity is not Severity.INFO}
+    ill = _ill(diagnosis)
     return (_lowered_rate(made) or 1.0) <= 1 / FAR_OFF and bool(ill) and ill <= TOO_SLOW
+
+
+def has_just_begun(diagnosis: Diagnosis, made: Sequence[Change]) -> bool:
+    """Whether another optimizer's usual rate is borne: how well it does is not known before that was moved."""
+    return _new_rate(made) is not None and _ill(diagnosis) <= TOO_SLOW
+
+
+def _ill(diagnosis: Diagnosis) -> set[str]:
+    return {finding.id for finding in diagnosis.findings if finding.severity is not Severity.INFO}
 
 
 def _because(diagnosis: Diagnosis) -> str:
     if not diagnosis.healthy:
         return OVERDONE
     return FURTHER.format(split="validation" if diagnosis.run.scalar(VALIDATION_LOSS) is not None else "training")
+
+
+def _new_rate(made: Sequence[Change]) -> Change | None:
+    """The rate that came with another optimizer."""
+    switches = {change.remedy for change in made if change.setting == "optimizer"}
+    return next((change for change in made if change.setting == "lr" and change.coupled_to in switches), None)
 
 
 def _lowered_rate(made: Sequence[Change]) -> float | None:
@@ -79,22 +97,36 @@ def _lowered_rate(made: Sequence[Change]) -> float | None:
 
 def _again(diagnosis: Diagnosis, made: Sequence[Change], found: Found) -> Iterator[tuple[Change, ...]]:
     """Each leading change once more, and a rate that came with another optimizer."""
-    settings = settings_of(diagnosis.run)
-    switched = any(change.setting == "optimizer" for change in made)
+    settings, new_rate = settings_of(diagnosis.run), _new_rate(made)
     for change in made:
-        follows = change.coupled_to is not None
-        if follows and not (switched and change.setting == "lr"):
+        if change.coupled_to is not None and change is not new_rate:
             continue
-        wanted = STEPS["lr"] * float(change.after or 0) if follows else _beyond(change, diagnosis.run)
+        wanted = _from_a_start(change) if change is new_rate else _beyond(change, diagnosis.run)
         if not wanted:
             continue
         value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
         if value == change.after:
             continue
-        lead = replace(change, before=change.after, after=value, because=_because(diagnosis), coupled_to=None)
+        lead = _led(change, value, STARTED if change is new_rate else _because(diagnosis))
         follow = followers([lead], settings.with_(change.setting, change.after), hold=HELD.get(change.remedy, ()))
         rises = change.setting == "lr" and value > float(change.after or 0)
         yield (lead, *follow, *(_decay(diagnosis, found) if rises else ()))
+
+
+def _led(change: Change, value: float, because: str) -> Change:
+    """The change from where it ended to `value`, under the name of that move: a lowered rate may go up again."""
+    lead = replace(change, before=change.after, after=value, because=because, coupled_to=None)
+    remedy = known_remedies().get(move_of(change.setting, change.after, value))
+    if remedy is None or remedy.id == change.remedy:
+        return lead
+    return replace(
+        lead, remedy=remedy.id, title=remedy.title, sources=remedy.sources, watch=remedy.watch,
+        refuted_by=remedy.refuted_by,
+    )  # fmt: skip
+
+
+def _from_a_start(change: Change) -> float | None:
+    return FROM_A_START * change.after if isinstance(change.after, int | float) else None
 
 
 def _beyond(change: Change, run: Run) -> float | None:

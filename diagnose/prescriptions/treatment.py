@@ -10,13 +10,14 @@ from math import inf, isfinite, isinf
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from diagnose.chance import VALIDATION_ACCURACY, accuracy
 from diagnose.diagnosis import Change, Diagnosis, Prescription
 from diagnose.errors import InvalidArgumentError
 from diagnose.examination import examine
 from diagnose.logs.loading import load
 from diagnose.prescriptions.applying import Applied, apply
 from diagnose.prescriptions.planner import plan
-from diagnose.prescriptions.titration import further, is_overdone, times
+from diagnose.prescriptions.titration import further, has_just_begun, is_overdone, times
 from diagnose.run import Run
 from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 
@@ -59,8 +60,11 @@ class Treatment:
 
     @property
     def best(self) -> Round:
-        """The healthiest round; among equals the one whose validation loss ends lowest, else its training loss."""
-        return min(self.rounds, key=lambda one: (_rank(one), _end(one)))
+        """The healthiest round; among equals the most accurate on validation data, or the one with the lowest loss.
+
+        As `compare` ranks them. The next dose starts from the lowest loss: it tells smaller steps apart.
+        """
+        return min(self.rounds, key=lambda one: (_rank(one), _wrong(one), _end(one)))
 
     def to_markdown(self) -> str:
         """What each round was given, what it showed, and before against after."""
@@ -133,11 +137,13 @@ def _following(done: Sequence[Round]) -> tuple[int, Applied]:
 
     Until one is healthy that is the last round, or the best where the last has made things worse, by the likeliest
     cause whose remedies have a place in the config and were not tried. Then it is the best of the healthy ones, by the
-    first dose that was not tried. A last round that is ill of its dose alone gets another dose too.
+    first dose that was not tried. A last round that is ill of its dose alone gets another dose too, as does one that
+    has just begun with another optimizer.
     """
     at, tried = _best_healthy(done), [one.config for one in done]
-    if at is None and len(done) > 1 and is_overdone(done[-1].diagnosis, done[-2].made):
-        at = len(done) - 1
+    if len(done) > 1:
+        now, made = done[-1].diagnosis, done[-2].made
+        at = len(done) - 1 if has_just_begun(now, made) or (at is None and is_overdone(now, made)) else at
     if at is not None:
         base = done[at]
         doses = further(base.diagnosis, done[at - 1].made) if at else ()
@@ -207,6 +213,12 @@ def _better(loss: float, best: float) -> bool:
 def _rank(one: Round) -> int:
     worst = one.diagnosis.worst
     return HEALTHY_RANK if one.diagnosis.healthy or worst is None else worst.rank
+
+
+def _wrong(one: Round) -> float:
+    """The share of wrong answers on validation data at the end; 0 where nobody counted."""
+    right = accuracy(one.diagnosis.run.scalar(VALIDATION_ACCURACY))
+    return 0.0 if right is None else 1 - float(right.values[-1])
 
 
 def _end(one: Round) -> float:

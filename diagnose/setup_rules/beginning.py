@@ -109,7 +109,9 @@ def loss_follows_the_data_order(run: Run) -> Finding | None:
     """Loss follows the data's order: the same steps of every epoch have high losses, and low ones.
 
     Batches that are drawn anew in each epoch have nothing to do with those an epoch before; a fixed order
-    comes round and round. Source: K84 (tune-like-a-champ "Key Takeaways").
+    comes round and round: in the loss's level (Spearman's correlation), or, of data sorted by class, in its leaps from
+    one step to the next, between which it goes the same way for several steps (turning points).
+    Source: K84 (tune-like-a-champ "Key Takeaways").
     """
     if not epochs.repeats(run):
         return None

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -17,6 +18,7 @@ from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.titration import further, is_overdone
 from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following, _why_stop
 from diagnose.reports.treatment import line
+from diagnose.run import Series
 
 SOUND = Path(__file__).parents[3] / "fixtures" / "runs" / "plain-classification-0"
 
@@ -111,6 +113,12 @@ def test_a_lower_loss_is_better_below_zero_too():
     assert _better(0.5, 0.6) and not _better(0.598, 0.6)
 
 
+def _with_accuracy(one, end):
+    series = Series(np.array([1, 2]), np.array([0.1, end]), np.zeros(2))
+    run = replace(one.diagnosis.run, scalars={**one.diagnosis.run.scalars, "accuracy/validation": series})
+    return replace(one, diagnosis=replace(one.diagnosis, run=run))
+
+
 def _three_rounds():
     """A rate lowered, then taken back up without any gain."""
     sound = sorted(map(diagnose.examine, SOUND.parent.glob("plain-classification-*")), key=lambda d: _end(Round({}, d)))
@@ -199,7 +207,33 @@ def test_after_a_rate_that_was_off_by_decades_comes_an_optimizer_whose_start_sui
     first, *_ = further(diagnosis, [lowered])
     assert {change.setting: change.after for change in first} == {"optimizer": "AdamW", "lr": 1e-3}
     again, *_ = further(diagnosis, first)
-    assert (again[0].setting, again[0].before, again[0].after) == ("lr", 1e-3, pytest.approx(3e-3))
+    assert (again[0].setting, again[0].before, again[0].after) == ("lr", 1e-3, pytest.approx(1e-2))
+    assert again[0].remedy == "raise_lr"
+    further_up, *_ = further(diagnosis, again)
+    assert (further_up[0].before, further_up[0].after) == (1e-2, pytest.approx(3e-2))
+
+
+def test_another_optimizer_is_judged_after_its_rate_was_moved():
+    done = _three_rounds()
+    switched = (
+        Change("use_adamw", "", "optimizer", "SGD", "AdamW", "", ()),
+        Change("lower_lr", "", "lr", 0.05, 1e-3, "", (), coupled_to="use_adamw"),
+    )
+    config = {**CONFIG, "optimizer": "AdamW", "lr": 1e-3}
+    done = [*done[:2], Round(done[1].config, done[1].diagnosis, made=switched), Round(config, done[2].diagnosis)]
+    assert _end(done[3]) > _end(done[1])
+    at, following = _following(done)
+    assert at == 3 and following.config["optimizer"] == "AdamW" and following.config["lr"] == 1e-2
+    ill = diagnose.examine(SOUND.parent / "lr_too_high-classification-0")
+    assert _following([*done[:3], replace(done[3], diagnosis=ill)])[0] != 3
+
+
+def test_the_best_of_equals_is_the_most_accurate():
+    one, other = (Round(CONFIG, each.diagnosis) for each in _three_rounds()[1:])
+    more, less = (_with_accuracy(each, end) for each, end in ((one, 0.7), (other, 0.8)))
+    assert _end(more) < _end(less)
+    assert Treatment((one, other), "healthy").best is one
+    assert Treatment((more, less), "healthy").best is less
 
 
 def test_a_lowered_rate_goes_back_no_further_than_the_curvature_bears():
