@@ -18,45 +18,44 @@ from diagnose.prescriptions.planner import HELD
 from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
+from diagnose.setup_rules.learning_rate import usual_range
 from diagnose.signals import LR_SHARPNESS, VALIDATION_LOSS
 
 # How much further, upwards or downwards, at a time: the run is in its good range, and one move is made (K05, K81).
 STEPS: Final[Mapping[str, float]] = {
     "lr": 3.0, "batch_size": 2.0, "width": 2.0, "dropout": 4.0, "weight_decay": 10.0, "max_norm": 3.0,
 }  # fmt: skip
-FROM_A_START = 10.0  # times higher, from the usual start of an optimizer that nothing was measured with (K01, upwards)
-FAR_OFF = 100.0  # times lower: two of K01's largest steps
+FROM_A_START = 10.0  # times higher, from Adam's usual start: K01's larger step, upwards
+FAR_OFF = 100.0  # times lower or higher: two of K01's largest steps
 TOO_SLOW: Final = frozenset({"underfitting", "slow_descent", "undertrained", "plateau", "no_learning", "tiny_updates"})
 FURTHER = "It is healthy; a little further, to see whether the {split} loss goes lower still."
 OVERDONE = (
     "The rate was lowered by so much that the run is only too slow now: this dose is changed, no other cause treated."
 )
-STARTED = "The optimizer began at its usual rate, which holds: how much more this model bears was not measured yet."
+STARTED = "The rate is a usual start, which holds: how much more this model bears was not measured yet."
 
 
 def further(diagnosis: Diagnosis, made: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
     """The doses that may come after `made` has made a run healthy, or too slow, the most promising first.
 
-    - A rate that was lowered by decades left nothing that was measured at it, and SGD's best rate lies anywhere;
-      Adam's steps do not depend on the gradients' scale, so that its usual start suits at once (K11).
+    - A rate that was lowered by decades, or lay decades above the usual ones, left nothing that was measured at it, and
+      SGD's best rate lies anywhere; Adam's steps do not depend on the gradients' scale, so that its usual start suits
+      at once (K11).
     - A rate that was lowered and never decays gets its decay: the end wants finer steps (K31).
     - A run that is still falling is trained longer (K41), unless it was given a higher rate, or may be.
     - The first numeric change that led a move is taken further, with what is coupled to it. A rate that was lowered
       goes half of the way back (in the logarithm), towards what was too high or the end of what the measured
-      curvature bears, whichever is lower. The rate that came with another optimizer goes up by ten. A rate that goes
-      further up, and never decays, gets its decay with it: what is too high for the end is then not too high for the
-      run (K31).
+      curvature bears, whichever is lower. One that is a usual start of Adam's goes up by ten. A rate that goes further
+      up, and never decays, gets its decay with it: what is too high for the end is then not too high for the run (K31).
     - The run is trained longer.
     """
     run, found = diagnosis.run, {finding.id: finding for finding in diagnosis.findings}
-    lowered = _lowered_rate(made)
-    if lowered is not None and lowered <= 1 / FAR_OFF and facts.is_sgd(facts.optimizer_type(run.setup)):
-        yield _move(
-            "use_adamw", Dose("optimizer", facts.optimizer_type(run.setup), "AdamW", _because(diagnosis)), diagnosis
-        )
+    lowered, optimizer = _lowered_rate(made), facts.optimizer_type(run.setup)
+    if facts.is_sgd(optimizer) and _was_no_measure(made, optimizer):
+        yield _move("use_adamw", Dose("optimizer", optimizer, "AdamW", _because(diagnosis)), diagnosis)
     if lowered is not None and "rate_never_decays" in found:
         yield _decay(diagnosis, found)
-    if "undertrained" in found and _new_rate(made) is None and not any(_raises_the_rate(change) for change in made):
+    if "undertrained" in found and _started(made) is None and not any(_raises_the_rate(change) for change in made):
         yield _longer(diagnosis)
     yield from _again(diagnosis, made, found)
     yield _longer(diagnosis)
@@ -69,8 +68,8 @@ def is_overdone(diagnosis: Diagnosis, made: Sequence[Change]) -> bool:
 
 
 def has_just_begun(diagnosis: Diagnosis, made: Sequence[Change]) -> bool:
-    """Whether another optimizer's usual rate is borne: how well it does is not known before that was moved."""
-    return _new_rate(made) is not None and _ill(diagnosis) <= TOO_SLOW
+    """Whether the rate is a usual start, and borne: how well that does is not known before it was moved."""
+    return _started(made) is not None and _ill(diagnosis) <= TOO_SLOW
 
 
 def _ill(diagnosis: Diagnosis) -> set[str]:
@@ -83,10 +82,20 @@ def _because(diagnosis: Diagnosis) -> str:
     return FURTHER.format(split="validation" if diagnosis.run.scalar(VALIDATION_LOSS) is not None else "training")
 
 
-def _new_rate(made: Sequence[Change]) -> Change | None:
-    """The rate that came with another optimizer."""
+def _started(made: Sequence[Change]) -> Change | None:
+    """The rate that came with another optimizer, or was raised by decades: a usual start, and nothing measured."""
     switches = {change.remedy for change in made if change.setting == "optimizer"}
-    return next((change for change in made if change.setting == "lr" and change.coupled_to in switches), None)
+    rates = (change for change in made if change.setting == "lr")
+    return next((one for one in rates if one.coupled_to in switches or (times(one) or 0.0) >= FAR_OFF), None)
+
+
+def _was_no_measure(made: Sequence[Change], optimizer: str) -> bool:
+    """Whether a rate was lowered by decades, or from decades above the usual ones."""
+    usual, lowered = usual_range(optimizer), _lowered_rate(made)
+    if lowered is None:
+        return False
+    highest = max(float(change.before or 0) for change in made if change.setting == "lr")
+    return lowered <= 1 / FAR_OFF or (usual is not None and highest >= FAR_OFF * usual[1])
 
 
 def _lowered_rate(made: Sequence[Change]) -> float | None:
@@ -96,18 +105,18 @@ def _lowered_rate(made: Sequence[Change]) -> float | None:
 
 
 def _again(diagnosis: Diagnosis, made: Sequence[Change], found: Found) -> Iterator[tuple[Change, ...]]:
-    """Each leading change once more, and a rate that came with another optimizer."""
-    settings, new_rate = settings_of(diagnosis.run), _new_rate(made)
+    """Each leading change once more, and a rate that is a usual start."""
+    settings, started = settings_of(diagnosis.run), _started(made)
     for change in made:
-        if change.coupled_to is not None and change is not new_rate:
+        if change.coupled_to is not None and change is not started:
             continue
-        wanted = _from_a_start(change) if change is new_rate else _beyond(change, diagnosis.run)
+        wanted = _from_a_start(change, diagnosis.run) if change is started else _beyond(change, diagnosis.run)
         if not wanted:
             continue
         value = settings.clamped(change.setting, float(f"{wanted:.3g}"))
         if value == change.after:
             continue
-        lead = _led(change, value, STARTED if change is new_rate else _because(diagnosis))
+        lead = _led(change, value, STARTED if change is started else _because(diagnosis))
         follow = followers([lead], settings.with_(change.setting, change.after), hold=HELD.get(change.remedy, ()))
         rises = change.setting == "lr" and value > float(change.after or 0)
         yield (lead, *follow, *(_decay(diagnosis, found) if rises else ()))
@@ -125,8 +134,10 @@ def _led(change: Change, value: float, because: str) -> Change:
     )  # fmt: skip
 
 
-def _from_a_start(change: Change) -> float | None:
-    return FROM_A_START * change.after if isinstance(change.after, int | float) else None
+def _from_a_start(change: Change, run: Run) -> float | None:
+    """Of SGD's, whose best rate goes with the gradients' scale, no further than any other rate."""
+    step = STEPS["lr"] if facts.is_sgd(facts.optimizer_type(run.setup)) else FROM_A_START
+    return step * change.after if isinstance(change.after, int | float) else None
 
 
 def _beyond(change: Change, run: Run) -> float | None:

@@ -137,8 +137,8 @@ def _following(done: Sequence[Round]) -> tuple[int, Applied]:
 
     Until one is healthy that is the last round, or the best where the last has made things worse, by the likeliest
     cause whose remedies have a place in the config and were not tried. Then it is the best of the healthy ones, by the
-    first dose that was not tried. A last round that is ill of its dose alone gets another dose too, as does one that
-    has just begun with another optimizer.
+    first dose that was not tried. A last round that is ill of its dose alone gets another dose too, as does one whose
+    rate is a usual start.
     """
     at, tried = _best_healthy(done), [one.config for one in done]
     if len(done) > 1:

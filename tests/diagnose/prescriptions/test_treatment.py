@@ -15,7 +15,7 @@ from torch import nn
 import diagnose
 from diagnose.diagnosis import Change
 from diagnose.errors import InvalidArgumentError
-from diagnose.prescriptions.titration import further, is_overdone
+from diagnose.prescriptions.titration import further, has_just_begun, is_overdone
 from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following, _why_stop
 from diagnose.reports.treatment import line
 from diagnose.run import Series
@@ -113,6 +113,11 @@ def test_a_lower_loss_is_better_below_zero_too():
     assert _better(0.5, 0.6) and not _better(0.598, 0.6)
 
 
+def _with_adamw(diagnosis):
+    setup = replace(diagnosis.run.setup, optimizer={**diagnosis.run.setup.optimizer, "type": "AdamW"})
+    return replace(diagnosis, run=replace(diagnosis.run, setup=setup))
+
+
 def _with_accuracy(one, end):
     series = Series(np.array([1, 2]), np.array([0.1, end]), np.zeros(2))
     run = replace(one.diagnosis.run, scalars={**one.diagnosis.run.scalars, "accuracy/validation": series})
@@ -206,11 +211,29 @@ def test_after_a_rate_that_was_off_by_decades_comes_an_optimizer_whose_start_sui
     lowered = Change("lower_lr", "", "lr", 100.0, 0.03, "", ())
     first, *_ = further(diagnosis, [lowered])
     assert {change.setting: change.after for change in first} == {"optimizer": "AdamW", "lr": 1e-3}
-    again, *_ = further(diagnosis, first)
+    switched = _with_adamw(diagnosis)
+    again, *_ = further(switched, first)
     assert (again[0].setting, again[0].before, again[0].after) == ("lr", 1e-3, pytest.approx(1e-2))
-    assert again[0].remedy == "raise_lr"
-    further_up, *_ = further(diagnosis, again)
+    assert again[0].remedy == "raise_lr" and "usual start" in again[0].because
+    further_up, *_ = further(switched, again)
     assert (further_up[0].before, further_up[0].after) == (1e-2, pytest.approx(3e-2))
+
+
+def test_a_rate_decades_above_the_usual_ones_was_no_measure_of_anything():
+    diagnosis = diagnose.examine(SOUND)
+    for before, setting in ((50.0, "optimizer"), (20.0, "lr")):
+        (first, *_), *_ = further(diagnosis, [Change("lower_lr", "", "lr", before, 2.0, "", ())])
+        assert first.setting == setting
+
+
+def test_a_rate_that_was_raised_from_next_to_nothing_is_judged_after_it_was_moved():
+    raised = Change("raise_lr", "", "lr", 1e-9, 1e-3, "", ())
+    slow = diagnose.examine(SOUND.parent / "lr_too_low-classification-0")
+    assert has_just_begun(slow, [raised]) and has_just_begun(diagnose.examine(SOUND), [raised])
+    assert not has_just_begun(slow, [replace(raised, before=5e-4)])
+    assert not has_just_begun(diagnose.examine(SOUND.parent / "lr_too_high-classification-0"), [raised])
+    assert next(further(slow, [raised]))[0].after == pytest.approx(3e-3)
+    assert next(further(_with_adamw(slow), [raised]))[0].after == pytest.approx(1e-2)
 
 
 def test_another_optimizer_is_judged_after_its_rate_was_moved():
@@ -220,7 +243,8 @@ def test_another_optimizer_is_judged_after_its_rate_was_moved():
         Change("lower_lr", "", "lr", 0.05, 1e-3, "", (), coupled_to="use_adamw"),
     )
     config = {**CONFIG, "optimizer": "AdamW", "lr": 1e-3}
-    done = [*done[:2], Round(done[1].config, done[1].diagnosis, made=switched), Round(config, done[2].diagnosis)]
+    after = Round(config, _with_adamw(done[2].diagnosis))
+    done = [*done[:2], Round(done[1].config, done[1].diagnosis, made=switched), after]
     assert _end(done[3]) > _end(done[1])
     at, following = _following(done)
     assert at == 3 and following.config["optimizer"] == "AdamW" and following.config["lr"] == 1e-2
