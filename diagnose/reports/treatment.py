@@ -61,7 +61,8 @@ def _before_and_after(treatment: Treatment) -> Iterator[str]:
     if first is best:
         return
     yield "## Before and after\n"
-    yield "| | before | after |\n|---|---|---|"
+    number = next(number for number, done in enumerate(treatment.rounds) if done is best)
+    yield f"| | before | after, in round {number} |\n|---|---|---|"
     yield f"| verdict | {verdict(first.diagnosis)} | {verdict(best.diagnosis)} |"
     for title, signal in COMPARED.items():
         before, after = _last(first.diagnosis.run, signal), _last(best.diagnosis.run, signal)

@@ -77,6 +77,7 @@ def test_a_rate_far_too_high_is_cured(train, capsys):
 def test_before_and_after_stand_in_its_report(train):
     report = diagnose.treat(train, {**CONFIG, "lr": 20.0}, rounds=1, on_round=lambda _: None).to_markdown()
     assert report.startswith("# Cured after 1 further training") and "## Before and after" in report
+    assert "after, in round 1 |" in report
     assert "| verdict | Critical | Healthy |" in report and "| `lr` | 20.0 |" in report.replace("\\", "")
 
 
