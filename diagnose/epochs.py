@@ -15,10 +15,11 @@ ERRORS = 5.0  # of these standard errors 1/√n: for short runs
 BEYOND_TREND = 0.2  # above the correlation half an epoch away, where a trend that was not removed has more, not less
 SHORTEST = 4  # values of an epoch
 FEWEST = 3  # epochs
-LEAP_ERRORS = 3.0  # standard errors √(1.5/n) of the leaps' correlation: those of white noise are a moving average
-SHORTEST_FOR_LEAPS = 10  # values of an epoch: what a short one has used up says what its rest must be
-OTHER_LAGS = 40  # at the most, between half an epoch and one and a half
-TURNS = 0.55  # of the values: white noise turns at two thirds (Bienaymé 1874), sorted data go the same way for a while
+SHORTEST_FOR_BLOCKS = 10  # values of an epoch: what a short one has used up says what its rest must be
+WHITE_TURNS, TURN_SPREAD = 2 / 3, 0.42  # of the values, and its error times √n: white noise (Bienaymé 1874)
+TURN_ERRORS = 5.0  # below that
+FEWEST_TURNS, MOST_TURNS = 0.3, 0.5  # smoother is no noise of batches; a sum of noise turns at half of its values
+MOST_RISES = 0.47  # of the steps: up at once, down by degrees
 LONGEST_LOOK = 100_000  # values, the last ones
 TREND_POINTS, TREND_WIDTH = 50, 9  # medians of the whole run, and how many of them the trend goes through
 
@@ -40,39 +41,46 @@ def beside_trend(loss: Series) -> Values:
 
 
 def repeats(run: Run) -> bool:
-    """Whether the loss of a step goes with that of the same step of the next epoch (Spearman's rank correlation).
+    """Whether the loss of a step goes with that of the same step of the next epoch (Spearman's rank correlation)."""
+    loss, epoch = _told(run)
+    if loss is None or epoch is None:
+        return False
+    ranks = _ranks(beside_trend(loss))
+    least = max(SAME, ERRORS / len(ranks) ** 0.5, _correlation(ranks, int(epoch / 2)) + BEYOND_TREND)
+    return bool(_at_an_epoch(ranks, epoch) > least)
 
-    Not where the rate still rises in the run's second half: with each epoch perhaps, and the loss with it.
+
+def comes_in_blocks(run: Run) -> bool:
+    """Whether the loss of one step goes on in the next, as where sorted data hold one class after another.
+
+    It falls for some steps and leaps at the next class: it turns far less often than the loss of batches that have
+    nothing to do with each other, and rises less often than it falls. Its leaps lie rather at the same steps of each
+    epoch than not, whatever its level does. Only of our own logs, which hold each step's loss and no running mean.
+    """
+    loss, epoch = _told(run)
+    if loss is None or epoch is None or epoch < SHORTEST_FOR_BLOCKS or not run.setup.environment:
+        return False
+    leaps = np.diff(beside_trend(loss))
+    turns = float((np.sign(leaps[1:]) * np.sign(leaps[:-1]) < 0).mean())
+    most = min(MOST_TURNS, WHITE_TURNS - TURN_ERRORS * TURN_SPREAD / len(leaps) ** 0.5)
+    if not FEWEST_TURNS <= turns <= most or float((leaps > 0).mean()) > MOST_RISES:
+        return False
+    return bool(_at_an_epoch(_ranks(leaps), epoch) > len(leaps) ** -0.5)
+
+
+def _told(run: Run) -> tuple[Series | None, float | None]:
+    """The loss, and its values in an epoch. None where the rate still rises in the run's second half: with each epoch
+    perhaps, and the loss with it.
     """
     loss = run.scalar(TRAIN_LOSS)
-    epoch = length(run, loss) if loss is not None else None
-    if loss is None or epoch is None or rate_rises(run.scalar(LR), run.steps - run.length // 2, run.steps):
-        return False
-    lags = {int(epoch), int(-(-epoch // 1))}  # a last batch that is not full may be dropped or not
-    return _levels_repeat(beside_trend(loss), epoch, lags) or _leaps_repeat(loss, epoch, lags)
+    if loss is None or rate_rises(run.scalar(LR), run.steps - run.length // 2, run.steps):
+        return None, None
+    return loss, length(run, loss)
 
 
-def _levels_repeat(beside: Values, epoch: float, lags: set[int]) -> bool:
-    ranks = _ranks(beside)
-    least = max(SAME, ERRORS / len(ranks) ** 0.5, _correlation(ranks, int(epoch / 2)) + BEYOND_TREND)
-    return any(_correlation(ranks, lag) > least for lag in lags)
-
-
-def _leaps_repeat(loss: Series, epoch: float, lags: set[int]) -> bool:
-    """Whether the loss goes the same way for several steps, as where sorted data hold one class after another, and
-    leaps at the same steps of each epoch, more than at those of any other distance.
-
-    That tells a run whose level goes its own ways, too.
-    """
-    leaps = np.diff(loss.finite.values[-LONGEST_LOOK:])
-    turns = float((np.sign(leaps[1:]) * np.sign(leaps[:-1]) < 0).mean())
-    if epoch < SHORTEST_FOR_LEAPS or turns > TURNS:
-        return False
-    ranks = _ranks(leaps)
-    others = {int(lag) for lag in np.linspace(epoch / 2, 1.5 * epoch, OTHER_LAGS)}
-    others -= {near for lag in lags for near in (lag - 1, lag, lag + 1)}
-    least = max(LEAP_ERRORS * (1.5 / len(ranks)) ** 0.5, *(_correlation(ranks, lag) for lag in others))
-    return any(_correlation(ranks, lag) > least for lag in lags)
+def _at_an_epoch(ranks: Values, epoch: float) -> float:
+    """The correlation with an epoch later: a last batch that is not full may be dropped or not."""
+    return max(_correlation(ranks, lag) for lag in {int(epoch), int(-(-epoch // 1))})
 
 
 def _ranks(values: Values) -> Values:

@@ -109,15 +109,14 @@ def loss_follows_the_data_order(run: Run) -> Finding | None:
     """Loss follows the data's order: the same steps of every epoch have high losses, and low ones.
 
     Batches that are drawn anew in each epoch have nothing to do with those an epoch before; a fixed order
-    comes round and round: in the loss's level (Spearman's correlation), or, of data sorted by class, in its leaps from
-    one step to the next, between which it goes the same way for several steps (turning points).
+    comes round and round (Spearman's correlation). Nor have they to do with the batch before; of data sorted by class
+    one goes on where the other ended, and the loss leaps at the next class (turning points).
     Source: K84 (tune-like-a-champ "Key Takeaways").
     """
-    if not epochs.repeats(run):
+    if epochs.repeats(run):
+        how = "The loss of a step goes with that of the same step an epoch later: the data come in the same order."
+    elif epochs.comes_in_blocks(run):
+        how = "The loss falls for some steps and leaps up again, at the same steps of each epoch: the data come sorted."
+    else:
         return None
-    return breach(
-        "loss_follows_the_data_order",
-        run,
-        "The loss of a step goes with that of the same step an epoch later: the data come in the same order.",
-        confidence=0.8,
-    )
+    return breach("loss_follows_the_data_order", run, how, confidence=0.8)

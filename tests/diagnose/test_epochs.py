@@ -2,61 +2,79 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import diagnose
 from diagnose import epochs
 from diagnose.run import Run, Series, Setup
+from diagnose.setup_rules.beginning import loss_follows_the_data_order
 
-STEPS, BATCH = 400, 32
+RUNS = Path(__file__).parents[2] / "fixtures" / "runs"
+
+STEPS, BATCH, PER_EPOCH, PER_CLASS = 300, 32, 43, 6
 
 
-def _run(loss, rate=None, *, samples=43 * BATCH):
+def _run(loss, rate=None, *, per_epoch=PER_EPOCH, ours=True):
     steps = np.arange(1, len(loss) + 1)
     scalars = {"loss/train": Series(steps, np.asarray(loss, float), np.zeros(len(loss)))}
     if rate is not None:
         scalars["lr/group0"] = Series(steps, np.asarray(rate, float), np.zeros(len(loss)))
-    return Run("r", Setup(config={"dataset_size": samples, "batch_size": BATCH}), scalars)
+    config = {"dataset_size": per_epoch * BATCH, "batch_size": BATCH}
+    return Run("r", Setup(config=config, environment={"torch": "2"} if ours else {}), scalars)
 
 
-def _class_after_class(seed, steps=STEPS, *, per_epoch=43, per_class=4):
-    """At each new class the loss leaps by what is that class's own, falls while it lasts, and drifts besides."""
+def _class_after_class(seed):
+    """At each new class the loss leaps by what is that class's own at that time, falls while it lasts, and drifts."""
     draw = np.random.default_rng(seed)
-    leaps = draw.uniform(1.0, 3.0, per_epoch // per_class + 1)
-    at = np.arange(steps) % per_epoch
-    noise, drift = draw.normal(0, 0.05, steps), draw.normal(0, 0.3, steps).cumsum()
-    return 5 + leaps[at // per_class] * (1 - (at % per_class) / per_class) + noise + drift
+    at = np.arange(STEPS) % PER_EPOCH
+    own = draw.uniform(1.0, 3.0, PER_EPOCH // PER_CLASS + 1)[at // PER_CLASS]
+    now = draw.uniform(0.2, 1.8, STEPS)[np.cumsum(at % PER_CLASS == 0)]
+    noise, drift = draw.normal(0, 0.1, STEPS), draw.normal(0, 0.2, STEPS).cumsum()
+    return 5 + own * now * (1 - (at % PER_CLASS) / PER_CLASS) + noise + drift
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_leaps_at_the_same_steps_of_each_epoch_tell_sorted_data_whatever_the_level_does(seed):
-    assert epochs.repeats(_run(_class_after_class(seed)))
+@pytest.mark.parametrize("seed", range(6))
+def test_sorted_data_are_told_where_no_epoch_is_like_another(seed):
+    run = _run(_class_after_class(seed))
+    found = loss_follows_the_data_order(run)
+    assert epochs.comes_in_blocks(run) and found is not None
+    assert ("sorted" in found.summary) == (not epochs.repeats(run))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.integers(60, 600))
-def test_noise_smoothed_or_summed_follows_no_order(seed, kept, steps):
-    noise = np.random.default_rng(seed).normal(size=steps)
-    value, values = 0.0, []
-    for one in noise:
-        value = kept * value + one
-        values.append(value)
-    assert not epochs.repeats(_run(values, samples=15 * BATCH))
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0, 3), st.sampled_from([0, 0.3, 3.0]), st.integers(60, 600))
+def test_batches_drawn_at_random_follow_no_order_whatever_the_loss_does_besides(seed, fall, drift, steps):
+    draw, s = np.random.default_rng(seed), np.arange(steps)
+    noise = draw.normal(size=steps) if seed % 2 else draw.standard_t(2, size=steps)
+    loss = 100 * fall * np.exp(-5 * s / steps) + noise + drift * draw.normal(0, 0.1, steps).cumsum()
+    run = _run(loss, per_epoch=15)
+    assert not epochs.repeats(run) and not epochs.comes_in_blocks(run)
+
+
+def test_a_loss_that_falls_as_smoothly_as_without_batches_comes_in_no_blocks():
+    s = np.arange(STEPS)
+    for loss in (np.exp(-s / 100), 2 + np.sin(s / 5), np.ones(STEPS), np.repeat([2.0, 1.0], STEPS // 2)):
+        assert not epochs.comes_in_blocks(_run(loss)) and not epochs.repeats(_run(loss))
+
+
+def test_what_another_tool_may_have_smoothed_is_not_judged_by_its_turns():
+    loss = _class_after_class(0)
+    assert epochs.comes_in_blocks(_run(loss)) and not epochs.comes_in_blocks(_run(loss, ours=False))
 
 
 def test_a_loss_that_follows_a_rate_that_goes_round_with_the_epoch_tells_nothing_of_the_data():
-    loss, rate = _class_after_class(0), 0.01 + 0.01 * np.cos(2 * np.pi * np.arange(STEPS) / 43)
-    assert epochs.repeats(_run(loss, np.full(STEPS, 0.01)))
-    assert not epochs.repeats(_run(loss, rate))
+    loss, rate = _class_after_class(0), 0.01 + 0.01 * np.cos(2 * np.pi * np.arange(STEPS) / PER_EPOCH)
+    assert epochs.comes_in_blocks(_run(loss, np.full(STEPS, 0.01)))
+    assert not epochs.comes_in_blocks(_run(loss, rate))
+    again = np.tile(np.random.default_rng(0).normal(size=PER_EPOCH), 7)[:STEPS]
+    assert epochs.repeats(_run(again)) and not epochs.repeats(_run(again, rate))
 
 
-@pytest.mark.parametrize("loss", [np.ones(STEPS), np.linspace(2, 1, STEPS), np.repeat([2.0, 1.0], STEPS // 2)])
-def test_a_loss_that_hardly_moves_follows_no_order(loss):
-    assert not epochs.repeats(_run(loss))
-
-
-def test_leaps_are_told_in_time_however_long_an_epoch_is():
-    draw = np.random.default_rng(0)
-    assert not epochs.repeats(_run(draw.normal(size=300_000).cumsum(), samples=90_000 * BATCH))
+def test_runs_whose_data_came_sorted_are_told_from_all_others():
+    for path in sorted((RUNS).glob("*-sequence-*")):
+        assert (loss_follows_the_data_order(diagnose.load(path)) is not None) == path.name.startswith("unshuffled")
