@@ -26,6 +26,7 @@ from diagnose.prescriptions.doses.rate import current_lr
 Engine = Literal["local", "dask", "ray"]
 TELLING: Final = 0.5  # the share of ill runs above a rate less that of the others: less is not worth a sentence
 BY_CHANCE: Final = 0.01  # how likely rates drawn at random may differ as much
+ADDRESSES: Final = {"dask": "DASK_SCHEDULER_ADDRESS", "ray": "RAY_ADDRESS"}  # the environment's, of a cluster
 AT_A_TIME: Final = 200  # runs, where a backend gives them all together
 KILLED: Final = "Its examination ended the process, as happens where memory is short."
 FEWEST: Final = 5  # ill runs, and well ones, of which something is said in common
@@ -215,7 +216,9 @@ def _engine(engine: Engine) -> AbstractContextManager[Any]:
     except ImportError as error:
         raise InvalidArgumentError(f"--engine {engine} needs the package {error.name}.") from error
     except (ValueError, OSError) as error:
-        raise InvalidArgumentError(f"--engine {engine}: no cluster to work on ({error}).") from error
+        raise InvalidArgumentError(
+            f"--engine {engine}: no cluster to work on; {ADDRESSES[engine]} names its address ({error})."
+        ) from error
     cluster: AbstractContextManager[Any] = joblib.parallel_config(backend=engine)
     return cluster
 

@@ -14,7 +14,7 @@ from diagnose.prescriptions.doses.rate import borne_before_a_jump
 from diagnose.prescriptions.settings import settings_of
 from diagnose.reports.numbers import shown
 from diagnose.run import Run, Series, Steps, Values
-from diagnose.schedule_curves import constant, cosine, exponential, polynomial
+from diagnose.schedule_curves import constant, cosine, exponential, polynomial, risen
 from diagnose.schedule_names import named_schedule
 from diagnose.schedules import ROSE, warmup_steps
 from diagnose.signals import LR
@@ -64,7 +64,7 @@ def rates(schedule: Schedule, since_start: Steps) -> Values:
     s = np.asarray(since_start, np.float64)
     done = np.clip((s - schedule.warmup) / max(schedule.end - schedule.warmup, 1), 0, 1)
     body = FORMULAS[schedule.shape](done, schedule.final / schedule.peak)
-    return schedule.peak * np.where(s < schedule.warmup, (s + 1) / max(schedule.warmup, 1), body)
+    return schedule.peak * np.where(s < schedule.warmup, risen(s, schedule.warmup), body)
 
 
 def ran(lr: Series | None) -> Schedule | None:

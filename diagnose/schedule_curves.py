@@ -77,7 +77,15 @@ def course(scheduler: str, peak: float, steps: Values, warmup: float, length: fl
     """The rate at each of `steps`: a linear rise over `warmup` to `peak`, then the scheduler's shape to the end."""
     done = np.clip((steps - warmup) / max(length - warmup, 1.0), 0, 1)
     falling = COURSES[shape_of(scheduler)][1](done, 0.0)
-    return peak * np.where(steps < warmup, steps / max(warmup, 1.0), falling)
+    return peak * np.where(steps < warmup, risen(steps, warmup), falling)
+
+
+def risen(steps: Values, warmup: float) -> Values:
+    """The share of the peak in a linear warmup after `steps` optimizer steps: nothing at first, all after `warmup`.
+
+    So it is with torch's LinearLR and with Transformers' schedules, and so a real run logs it.
+    """
+    return np.asarray(steps / max(warmup, 1.0), np.float64)
 
 
 def _known(scheduler: str) -> str | None:

@@ -24,7 +24,7 @@ from diagnose.hooks.course import Course
 from diagnose.hooks.description import setup_of
 from diagnose.hooks.finder import optimizer_finder
 from diagnose.hooks.guard import STEPS, Guard, Hook
-from diagnose.hooks.halting import halted
+from diagnose.hooks.halting import Halting, halted
 from diagnose.hooks.kept_batch import BatchKeeper
 from diagnose.hooks.layers import LayerTable, replicas, unwrapped
 from diagnose.hooks.loader_indices import LoaderTap
@@ -126,11 +126,10 @@ class Monitor:
         self._model = model
         self._described_by = described_by
         self._on_finding = on_finding
-        self._halt_on = halt_on
-        self._halt: Callable[[Finding], None] | None = None  # in place of raising
         self._written_to = run_dir
         self._guard = Guard()
         self._layers = LayerTable(unwrapped(model))
+        self._halting = Halting(halt_on, type(self._layers.model).__name__, self._guard)
         self._watch = Watch(shown(self.run_dir), halt_on)
         # The stream lives on a thread of its own and must not hold the monitor, and so the model, alive.
         observe = partial(self._guard.run, "live alerts", self._watch.observe)
@@ -166,7 +165,7 @@ class Monitor:
             from diagnose.hooks.mirror import close_while_drivers_work
 
             close_while_drivers_work(self._closing)
-        flush_on_sigterm(self._stream)
+        flush_on_sigterm(self._stream, self._tell_what_is_left)
 
     def log(
         self, *, split: Literal["train", "validation"] = "train", step: int | None = None, **values: Tensor | float
@@ -185,7 +184,7 @@ class Monitor:
 
     def halt_with(self, halt: Callable[[Finding], None]) -> None:
         """Call `halt(finding)` in place of raising, for a training loop that has its own way to stop."""
-        self._halt = halt
+        self._halting.instead = halt
 
     def halted(self, finding: Finding) -> TrainingHalted:
         """Close, and return what says why training was halted and what to change."""
@@ -200,9 +199,8 @@ class Monitor:
         self._close(None)
 
     def _close(self, error: BaseException | None) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        while self._handles:
+            self._handles.pop().remove()
         self._clipping.close()
         self._scripting.close()
         if self._loaders is not None and self._keeper is not None:
@@ -212,10 +210,12 @@ class Monitor:
         self._stream.end(error)
         self._closing.detach()
         forget(self._stream)
+        self._tell_what_is_left()
+
+    def _tell_what_is_left(self) -> None:
         while not self._watch.news.empty():
             self._tell()
-        flush = getattr(self._on_finding, "flush", None)  # of a receiver that sends in the background
-        if callable(flush):
+        if callable(flush := getattr(self._on_finding, "flush", None)):  # of a receiver that sends in the background
             self._guard.run("on_finding", flush)
 
     def __enter__(self) -> Self:
@@ -259,11 +259,12 @@ class Monitor:
             return
         self._guard.run(STEPS, self._course.after_step, optimizer)
         while not self._watch.news.empty():
-            finding = self._tell()
-            if finding.id in self._halt_on:
-                if self._halt is None:
-                    raise self.halted(finding)
-                self._halt(finding)
+            self._halting.ask(self._tell(), self._course.step)
+        due = self._halting.due(self._course.step)
+        if due is not None:
+            if self._halting.instead is None:
+                raise self.halted(due)
+            self._halting.instead(due)
 
     def _tell(self) -> Finding:
         finding = self._watch.news.get()
@@ -289,8 +290,7 @@ class Monitor:
 
     def _describe(self) -> None:
         """Write the set-up: at attach, and again once the forward order, the optimizer or more is known."""
-        scheduler, scaler, config, criterion = self._described_by
-        course = self._course
+        (scheduler, scaler, config, criterion), course = self._described_by, self._course
         setup = setup_of(
             self._layers, course.optimizers, scheduler, scaler, config,
             criterion=criterion, noise_source=course.noise_source, autocast=course.autocast, ranks=self._ranks,

@@ -214,6 +214,11 @@ class Stream:
             self._free.append(row.slot)  # used again last, so that the rings keep the latest steps
         self._writer.put(self._block(rows))
 
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it was opened here, and not in a parent that this process was forked from."""
+        return self._process == os.getpid()
+
     def end(self, error: BaseException | None = None) -> None:
         """Close, on behalf of who trains, by that error or by one that is on its way."""
         self.close(self._witness.ending(error))
@@ -225,7 +230,7 @@ class Stream:
         Does nothing in a forked child (a data loader's worker), which has neither the writer's thread nor,
         it may be, a lock that is ever let go.
         """
-        if self._process == os.getpid():
+        if self.is_of_this_process:
             if self._writer.open:
                 try:
                     self.flush()

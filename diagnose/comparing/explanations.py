@@ -22,6 +22,7 @@ BROKEN, BROKEN_BUT_WELL = (
 )  # how much a coupling explains that was not followed, in an ill run and a healthy one
 HALF_WAY = 0.5  # in the logarithm, of the way to the careful end: less is no following
 ALONE = 0.6  # how much the only difference does
+RANKS: Final = "data_parallel_ranks"  # a log's name for them; a step sees as many more samples, as by accumulation
 TOWARDS: Final = 0.9  # of the worse run's cause: its prescription moves the setting towards the other run's
 
 
@@ -125,21 +126,29 @@ class _Following:
 
 def _followings(before: Settings, after: Settings) -> Iterator[_Following]:
     for coupling in GRAPH:
-        moved, has = after.values.get(coupling.source), after.number(coupling.target)
-        if moved is None or moved == before.values.get(coupling.source) or not has or has <= 0:
+        source, has = _moved(coupling.source, before, after), after.number(coupling.target)
+        if source is None or not has or has <= 0:
             continue
         wanted = coupling.follow(before, after.with_(coupling.target, before.values.get(coupling.target)))
         if not isinstance(wanted, int | float) or wanted <= 0:
             continue
-        careful = _careful(coupling.source, coupling.target, before, after) or wanted
+        careful = _careful(source, coupling.target, before, after) or wanted
         had = before.number(coupling.target)
-        yield _Following(coupling.source, coupling.target, coupling.sources, had, careful, float(wanted), has)
+        yield _Following(source, coupling.target, coupling.sources, had, careful, float(wanted), has)
+
+
+def _moved(source: str, before: Settings, after: Settings) -> str | None:
+    """The source, where it differs; the ranks, where they alone change what a step sees."""
+    if after.values.get(source) is not None and after.values[source] != before.values.get(source):
+        return source
+    alone = before.ranks != after.ranks and before.number("batch_size") == after.number("batch_size")
+    return RANKS if source == "accumulation_steps" and alone else None
 
 
 def _careful(source: str, target: str, before: Settings, after: Settings) -> float | None:
     """The careful end of what the batch asks of the rate: its root (K08, K10)."""
     rate = before.number("lr")
-    if target != "lr" or source not in ("batch_size", "accumulation_steps") or not rate:
+    if target != "lr" or source not in ("batch_size", "accumulation_steps", RANKS) or not rate:
         return None
     return adaptive_lr_for_batch(rate, before.batch or 1.0, after.batch or 1.0)
 

@@ -59,6 +59,8 @@ def told(run: Run) -> dict[str, Setting]:
         for name, value in mapping.items():
             if isinstance(value, str | int | float):
                 every.setdefault(canonical(str(name)), value)
+    if setup.environment:  # a log of ours, which names ranks where there are several
+        every.setdefault("data_parallel_ranks", 1)
     every |= {f"layers: {kind}": count for kind, count in _plain(setup.modules).items()}
     return every
 

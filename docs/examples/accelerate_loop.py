@@ -1,4 +1,7 @@
-"""Accelerate. Run: accelerate launch --cpu --num_processes 2 docs/examples/accelerate_loop.py"""
+"""Accelerate. Run: python docs/examples/accelerate_loop.py
+
+On two ranks of the CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 docs/examples/accelerate_loop.py
+"""
 
 from __future__ import annotations
 

@@ -45,6 +45,8 @@ def untouched(model: nn.Module, *others: object, parameters: Iterable[Tensor] = 
     weights = [parameter for module in modules for parameter in module.parameters()]
     try:
         with ExitStack() as stack:
+            # Where an evaluation calls: what is made within is to be trained on, and torch forbids that there.
+            stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(beside_training(inner, *modules[1:]))
             stack.enter_context(rewound(*_device_generators(), *wrappers))
             stack.enter_context(put_aside(modules, {parameter: parameter for parameter in weights}))
@@ -76,6 +78,8 @@ def _fault(name: str, parameter: nn.Parameter) -> str:
         return f"{name} has no values (device “meta”)"
     if nn.parameter.is_lazy(parameter):
         return f"{name} has no shape yet; run the model once on a batch"  # type: ignore[unreachable]
+    if parameter.is_inference():
+        return f"{name} was made in torch.inference_mode(), and has no gradients; make the model outside of it"
     if not all(map(is_ours, (parameter._post_accumulate_grad_hooks or {}).values())):
         return f"a hook of {name} runs after each backward pass, and may take a step with an optimizer of its own"
     return ""

@@ -23,7 +23,7 @@ class DiagnoseTracker(GeneralTracker):
     Watched is the first model that was prepared, with its optimizers, the first schedule and the gradient scaler. What
     is logged lands on the optimizer's step at hand: a `step` that is told may count batches, and is not used. A loss
     that a `criterion` or the model's own output gives is seen there, and not taken from what is logged as well. A halt
-    raises `diagnose.TrainingHalted`. Takes what `diagnose.attach` takes.
+    raises `diagnose.TrainingHalted`, on all ranks at the same step. Takes what `diagnose.attach` takes.
     """
 
     name = "diagnose"

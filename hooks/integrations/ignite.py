@@ -14,7 +14,6 @@ from diagnose.hooks.integrations.attaching import Options, Split, attached, chec
 from diagnose.hooks.integrations.halting import Halt
 from diagnose.hooks.integrations.splits import without_split
 from diagnose.hooks.integrations.versions import expect
-from diagnose.hooks.layers import device_of
 from diagnose.hooks.monitor import Monitor
 
 TESTED = ("0.5",)
@@ -41,7 +40,7 @@ class DiagnoseHandler:
         self.monitor: Monitor | None = None
         self._watched = (model, optimizer, scheduler, scaler)
         self._options = checked(options)
-        self._halt = Halt(self._options)
+        self._halt = Halt()
         self._knows_loss = False  # from the engine's output
 
     @property
@@ -63,7 +62,7 @@ class DiagnoseHandler:
     def _begin(self, engine: Engine) -> None:
         expect("pytorch-ignite", *TESTED)
         model, optimizer, scheduler, scaler = self._watched
-        self._halt = Halt(self._options)
+        self._halt = Halt()
         self._knows_loss = False
         iterations = self._options.get("config", {}).get("accumulation_steps") or 1
         loader = engine.state.dataloader
@@ -103,7 +102,7 @@ class DiagnoseHandler:
                 log(self.monitor, split, bare, value)
 
     def _stop_if_found(self, engine: Engine) -> None:
-        if self._halt.is_due(self.monitor, engine.state.iteration, device_of(self._watched[0])):
+        if self._halt.is_due(self.monitor):
             engine.terminate()
 
     def _close(self, *_: Any) -> None:

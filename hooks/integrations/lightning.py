@@ -49,7 +49,7 @@ class DiagnoseCallback(Callback):
         self.monitor: Monitor | None = None
         self.run_dir: str | os.PathLike[str] | None = None  # of the latest training
         self._options = checked(options)
-        self._halt = Halt(self._options)
+        self._halt = Halt()
         self._goes_on_in: str | None = None  # the folder of the training whose checkpoint was loaded
         self._metrics: Metrics | None = None
         self._by_parts = False
@@ -71,7 +71,7 @@ class DiagnoseCallback(Callback):
         expect(type(pl_module.trainer).__module__.partition(".")[0].replace("_", "-"), *TESTED)
         optimizers, schedules = trainer.optimizers, trainer.lr_scheduler_configs
         wrapped = trainer.model is not pl_module
-        self._halt = Halt(self._options)
+        self._halt = Halt()
         model = watched(pl_module, wrapped=wrapped)
         self._by_parts = all(model is not module for module in pl_module.modules())
         self.monitor = monitor = attached(
@@ -116,7 +116,7 @@ class DiagnoseCallback(Callback):
         """Log what the training step has logged; halt between two steps."""
         if self.monitor is not None and self._metrics is not None:
             self.monitor._guard.run("metrics", self._metrics.of_step, trainer)
-            if self._halt.is_due(self.monitor, batch_idx, trainer.strategy.root_device):
+            if self._halt.is_due(self.monitor):
                 trainer.should_stop = True
                 self._close()
 

@@ -36,7 +36,7 @@ class DiagnoseCallback(TrainerCallback):
         self.monitor: Monitor | None = None
         self.run_dir: str | os.PathLike[str] | None = None  # of the latest training
         self._options = checked(options)
-        self._halt = Halt(self._options)
+        self._halt = Halt()
 
     @property
     def halted(self) -> TrainingHalted | None:
@@ -49,7 +49,7 @@ class DiagnoseCallback(TrainerCallback):
         """Attach: optimizer and schedule are there, a checkpoint is loaded."""
         expect("transformers", *TESTED)
         self._close()  # of a training that broke off: no callback hears of that
-        self._halt = Halt(self._options)
+        self._halt = Halt()
         self.monitor = attached(
             given["model"],
             given.get("optimizer"),
@@ -67,7 +67,7 @@ class DiagnoseCallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Stop between two steps for what was found."""
-        if self._halt.is_due(self.monitor, state.global_step, args.device):
+        if self._halt.is_due(self.monitor):
             control.should_training_stop = True
             self._close()
 

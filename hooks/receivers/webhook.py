@@ -27,7 +27,8 @@ class Webhook:
 
     A refused, failed or overloaded (429, 5xx) post is tried again, `attempts` times in all, after pauses that double
     from `first_pause_s`; other answers are final. Every connection and answer may take `timeout_s`. What finds the
-    queue full, or is not taken, is counted in `dropped` and told once. The URL is a secret: it stands in no message,
+    queue full, or is not taken, is counted in `dropped` and told once. The end of a run, an exit and SIGTERM wait
+    `FLUSH_S` for what is under way; `kill -9` loses it. The URL is a secret: it stands in no message,
     warning or repr. `about` names the run in every message.
 
     Raises `InvalidArgumentError` for a URL that is not http(s), and for numbers that nothing could be sent with.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,3 +74,32 @@ def test_a_rank_whose_loss_breaks_first_is_named_in_the_log(tmp_path, on_ranks):
     assert not math.isnan(run.scalars["grad_norm"].values[0])
     (finding,) = [f for f in diagnose.examine(run).findings if f.id == "nan_loss"]
     assert (finding.evidence["first_ranks"], finding.evidence["origin_step"]) == ("1", BROKEN_STEP)
+
+
+def train_to_the_halt(rank, port, run_dir):
+    """One of two ranks whose training is halted, and which then meet: a rank that went on would be waited for."""
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    model = nn.parallel.DistributedDataParallel(nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    criterion = nn.CrossEntropyLoss()
+    step = 0
+    try:
+        diagnose.attach(model, optimizer, criterion=criterion, run_dir=run_dir, halt_on=["nan_loss"])
+        for step in range(1, 100_000):
+            optimizer.zero_grad()
+            x = torch.randn(16, 8) if step < BROKEN_STEP else torch.full((16, 8), torch.nan)
+            criterion(model(x), torch.randint(0, 3, (16,))).backward()
+            optimizer.step()
+    except diagnose.TrainingHalted as halted:
+        dist.barrier()
+        (Path(run_dir) / f"rank{rank}").write_text(f"{step} {halted}")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow  # two processes more
+def test_ranks_halt_together(tmp_path, on_ranks):
+    on_ranks(2, train_to_the_halt, str(tmp_path))
+    told = [(tmp_path / f"rank{rank}").read_text().partition(" ") for rank in (0, 1)]
+    assert told[0][0] == told[1][0]
+    assert all(f"Halted by nan_loss: NaN loss at steps {BROKEN_STEP}" in reason for _, _, reason in told)
+    assert diagnose.load(tmp_path).ending.by == "TrainingHalted"

@@ -95,6 +95,25 @@ def test_a_rate_that_followed_the_batch_is_said_to_have():
     assert any("lr followed batch_size" in note for note in diagnose.compare(sound, followed).notes)
 
 
+def on_ranks(run, ranks):
+    """The same run as a log of ours tells it of so many ranks; one rank is not told."""
+    told = {"data_parallel_ranks": ranks} if ranks > 1 else {}
+    return replace(run, setup=replace(run.setup, environment={"torch": "2.9", **told}))
+
+
+@pytest.mark.parametrize("ranks", [(1, 16), (2, 32)])
+def test_ranks_that_share_a_step_make_a_larger_batch(ranks):
+    few = on_ranks(made(FALLING, batch_size=32, lr=0.1, optimizer="SGD"), ranks[0])
+    many = on_ranks(made(FALLING + 0.5, batch_size=32, lr=0.1, optimizer="SGD"), ranks[1])
+    comparison = diagnose.compare(few, many)
+    assert [(each.setting, each.a, each.b) for each in comparison.settings] == [("data_parallel_ranks", *ranks)]
+    because = {each.setting: each.because for each in comparison.explanations}
+    assert "data_parallel_ranks changed, and lr should have followed to 1.6" in because["lr"]
+    assert "only setting that differs" in because["data_parallel_ranks"]
+    followed = on_ranks(made(FALLING, batch_size=32, lr=1.6, optimizer="SGD"), ranks[1])
+    assert any("lr followed data_parallel_ranks" in note for note in diagnose.compare(few, followed).notes)
+
+
 def test_losses_of_different_things_are_not_ranked():
     other = diagnose.compare(made(FALLING, num_classes=10), made(FALLING + 1, num_classes=1000))
     heights = diagnose.compare(made(FALLING), made(100 * FALLING))

@@ -44,6 +44,19 @@ def test_everything_is_as_before_where_it_is_broken_off(workshop, everything, er
     assert everything(workshop.model, workshop.optimizer, workshop.loader) == before
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_called_where_gradients_are_off_it_measures_the_same_and_leaves_everything(workshop, everything, mode, quick):
+    batch = next(iter(workshop.loader))
+    before = everything(workshop.model, workshop.optimizer, workshop.loader)
+    losses = quick().losses
+    with mode():
+        assert quick().losses.tolist() == losses.tolist()
+        assert diagnose.loss_landscape(workshop.model, workshop.criterion, batch) is not None
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    assert everything(workshop.model, workshop.optimizer, workshop.loader) == before
+
+
 def test_training_goes_on_as_if_it_had_never_been(workshop, quick):
     torch.manual_seed(3)
     state = [workshop.model.state_dict(), workshop.optimizer.state_dict()]

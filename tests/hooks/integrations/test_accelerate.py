@@ -104,3 +104,45 @@ def test_to_watch_before_anything_is_prepared_is_refused(tracker, framework):
     watching = tracker()
     with pytest.raises(diagnose.InvalidArgumentError, match="no model is prepared"):
         watching.watch(framework("accelerate").Accelerator(cpu=True, log_with=[watching]))
+
+
+ON_RANKS = """
+import sys
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from diagnose import TrainingHalted
+from diagnose.hooks.integrations.accelerate import DiagnoseTracker
+
+tracker = DiagnoseTracker(run_dir=sys.argv[1], halt_on=["nan_loss"])
+accelerator = Accelerator(cpu=True, log_with=[tracker])
+torch.manual_seed(0)
+model = nn.Linear(8, 3)
+loader = DataLoader(TensorDataset(torch.randn(96, 8), torch.randint(0, 3, (96,))), batch_size=16)
+optimizer = torch.optim.SGD(model.parameters(), 0.01)
+model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+accelerator.init_trackers("clusters")
+tracker.watch(accelerator)
+step = 0
+try:
+    for epoch in range(10_000):
+        for x, y in loader:
+            step += 1
+            loss = nn.functional.cross_entropy(model(x * torch.nan if step >= 40 else x), y)
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            accelerator.log({"train_loss": loss})
+except TrainingHalted as halted:
+    print(accelerator.process_index, step, halted)
+accelerator.wait_for_everyone()
+accelerator.end_training()
+"""
+
+
+def test_ranks_halt_together(framework, ends_of_two_ranks, monkeypatch):
+    framework("accelerate")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    steps = ends_of_two_ranks(ON_RANKS)
+    assert steps["0"] == steps["1"]

@@ -7,7 +7,10 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -155,6 +158,30 @@ def test_training_goes_on_while_the_server_is_slow_and_the_end_waits_for_it(serv
         training.x[:] = float("nan")
         training.run(150)
     assert [message["text"].split(":")[0] for message in server.received] == ["✖ NaN loss"]
+
+
+TERMINATED = """
+import signal, sys, threading, torch, diagnose
+from diagnose.hooks.receivers import Webhook
+model, criterion = torch.nn.Linear(3, 1), torch.nn.MSELoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+webhook = Webhook(sys.argv[1], timeout_s=30)
+diagnose.attach(model, optimizer, criterion=criterion, run_dir=sys.argv[2], on_finding=webhook)
+for step in range(40):  # too few to be written, and so looked at, before the end
+    optimizer.zero_grad()
+    criterion(model(torch.full((4, 3), torch.nan)), torch.zeros(4, 1)).backward()
+    optimizer.step()
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("wait_s", [1.0, pytest.param(60.0, marks=pytest.mark.slow)])
+def test_a_terminated_process_tells_what_it_has_found_and_is_not_held_up_for_long(serve, tmp_path, wait_s):
+    server = serve(200, wait_s=wait_s)
+    process = subprocess.Popen([sys.executable, "-c", TERMINATED, server.url, str(tmp_path)])
+    assert process.wait(40) == -signal.SIGTERM
+    assert diagnose.load(tmp_path).ending.by == "SIGTERM"
+    assert len(server.received) == (1 if wait_s < 3 else 0)
 
 
 @pytest.mark.parametrize(
