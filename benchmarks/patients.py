@@ -99,6 +99,7 @@ class Patient:
     def recipe(self, config: Mapping[str, Any]) -> Recipe:
         """The recipe that a config asks for: the ill one where it says nothing else."""
         ill, told = self.ill, {own: config[name] for name, own in DIRECT.items() if config[name] is not None}
+        told["clip"] = config["max_norm"]  # None is off
         told["schedule"] = config["scheduler"] if config["scheduler"] in SCHEDULES else "cosine"
         told["precision"] = _precision(config)
         told["normalization"] = NORMALIZATIONS[config["normalization"]]

@@ -18,8 +18,10 @@ FEWEST = 3  # epochs
 SHORTEST_FOR_BLOCKS = 10  # values of an epoch: what a short one has used up says what its rest must be
 WHITE_TURNS, TURN_SPREAD = 2 / 3, 0.42  # of the values, and its error times √n: white noise (Bienaymé 1874)
 TURN_ERRORS = 5.0  # below that
-FEWEST_TURNS, MOST_TURNS = 0.3, 0.5  # smoother is no noise of batches; a sum of noise turns at half of its values
-MOST_RISES = 0.47  # of the steps: up at once, down by degrees
+FEWEST_TURNS = 0.3  # of the values: what is smoother is no noise of batches
+DRIFTS = 0.5  # a sum or mean of noise turns at half of its values, and rises as often as it falls
+TOGETHER = 3.0  # errors: turns, rises and the correlation, together (Stouffer 1949)
+BEGINS, SETTLED, SHRUNK = 0.1, 0.5, 3.0  # of an epoch, and times: the leaps of a mean that begins anew with each
 LONGEST_LOOK = 100_000  # values, the last ones
 TREND_POINTS, TREND_WIDTH = 50, 9  # medians of the whole run, and how many of them the trend goes through
 
@@ -54,28 +56,41 @@ def comes_in_blocks(run: Run) -> bool:
     """Whether the loss of one step goes on in the next, as where sorted data hold one class after another.
 
     It falls for some steps and leaps at the next class: it turns far less often than the loss of batches that have
-    nothing to do with each other, and rises less often than it falls. Its leaps lie rather at the same steps of each
-    epoch than not, whatever its level does. Only of our own logs, which hold each step's loss and no running mean.
+    nothing to do with each other, rises less often than it falls, and leaps at the same steps of each epoch. A running
+    mean of shuffled data turns seldom too, and does no more than that. Only of our own logs: others' may be anything.
     """
     loss, epoch = _told(run)
     if loss is None or epoch is None or epoch < SHORTEST_FOR_BLOCKS or not run.setup.environment:
         return False
     leaps = np.diff(beside_trend(loss))
     turns = float((np.sign(leaps[1:]) * np.sign(leaps[:-1]) < 0).mean())
-    most = min(MOST_TURNS, WHITE_TURNS - TURN_ERRORS * TURN_SPREAD / len(leaps) ** 0.5)
-    if not FEWEST_TURNS <= turns <= most or float((leaps > 0).mean()) > MOST_RISES:
+    if not FEWEST_TURNS <= turns <= WHITE_TURNS - TURN_ERRORS * TURN_SPREAD / len(leaps) ** 0.5:
         return False
-    return bool(_at_an_epoch(_ranks(leaps), epoch) > len(leaps) ** -0.5)
+    half = DRIFTS / len(leaps) ** 0.5  # the error of a share of one half
+    seldom, falls = (DRIFTS - turns) / half, (DRIFTS - float((leaps > 0).mean())) / half
+    again = _at_an_epoch(_ranks(leaps), epoch) / (1.5 / len(leaps)) ** 0.5  # leaps of noise are a moving average
+    return bool(again > 1 and (seldom + falls + again) / 3**0.5 > TOGETHER)
 
 
 def _told(run: Run) -> tuple[Series | None, float | None]:
-    """The loss, and its values in an epoch. None where the rate still rises in the run's second half: with each epoch
-    perhaps, and the loss with it.
+    """The loss, and its values in an epoch. None where the rate still rises in the run's second half, with each epoch
+    perhaps, and the loss with it, and where the loss is a mean that begins anew with each.
     """
     loss = run.scalar(TRAIN_LOSS)
     if loss is None or rate_rises(run.scalar(LR), run.steps - run.length // 2, run.steps):
         return None, None
-    return loss, length(run, loss)
+    epoch = length(run, loss)
+    return (None, None) if epoch is None or _begins_anew(loss, epoch) else (loss, epoch)
+
+
+def _begins_anew(loss: Series, epoch: float) -> bool:
+    """Whether the loss leaps far at the beginning of each epoch and less and less within, as a mean since then does."""
+    sound = loss.finite
+    per_value = float(np.median(np.diff(sound.steps)))
+    since = (sound.steps[1:] / per_value - 1) % epoch / epoch
+    leaps = np.abs(np.diff(sound.values))
+    first, later = (float(np.median(leaps[part])) for part in (since < BEGINS, since > SETTLED) if part.any())
+    return first > SHRUNK * later
 
 
 def _at_an_epoch(ranks: Values, epoch: float) -> float:

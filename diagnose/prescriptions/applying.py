@@ -139,8 +139,11 @@ def _value(change: Change, setting: str, own: float) -> float | None:
         value = value if isclose(own, before, rel_tol=SAME) else float(f"{own * after / before:.3g}")
     elif own and setting != change.setting:
         return None
-    whole = HYPERPARAMETERS[setting].whole and value >= 1 and float(own).is_integer()
-    return round(value) if whole else value
+    known = HYPERPARAMETERS[setting]
+    if not known.whole or not (isinstance(own, int) or (value >= 1 and float(own).is_integer())):
+        return value
+    nearest = max(round(value), int(known.least))
+    return None if own and nearest == own and not isclose(value, own, rel_tol=SAME) else nearest
 
 
 def _warmup_elsewhere(steps: float, places: Places, settings: Settings) -> dict[str, Any] | None:

@@ -70,7 +70,10 @@ def _is_a_factor_more(coupling: Coupling, earlier: Sequence[tuple[Coupling, Chan
 def _both(first: Change, second: Change, settings: Settings) -> Change:
     """One change by the factors of two: both are numbers, as their setting is one of FACTORS."""
     present = float(first.before or 0)
-    value, note = _sane(first.setting, float(first.after or 0) * float(second.after or 0) / present, settings)
+    wanted = float(first.after or 0) * float(second.after or 0) / present
+    value, note = _sane(first.setting, wanted, settings)
+    if _stays(present, wanted, value):
+        return replace(first, after=first.before)
     remedy = known_remedies()[move_of(first.setting, first.before, value)]
     return replace(
         first, remedy=remedy.id, title=remedy.title, after=value, because=f"{first.because} {second.because}{note}",
@@ -99,7 +102,7 @@ def _pulled(coupling: Coupling, before: Settings, after: Settings, leader: str) 
     if wanted is None or wanted == present:
         return None
     value, note = _sane(coupling.target, wanted, after)
-    if isinstance(value, int | float) and isinstance(present, int | float) and isclose(value, present, rel_tol=SAME):
+    if _stays(present, wanted, value):
         return None
     remedy = known_remedies()[move_of(coupling.target, present, value)]
     return Change(
@@ -114,6 +117,15 @@ def _pulled(coupling: Coupling, before: Settings, after: Settings, leader: str) 
         watch=remedy.watch,
         refuted_by=remedy.refuted_by,
     )
+
+
+def _stays(present: Setting, wanted: Setting, value: Setting) -> bool:
+    """Whether the sane range leaves a number where it is: nearly, or on the other side of it from what is wanted, where
+    it was set beyond that range already.
+    """
+    if isinstance(present, str | bool | None) or isinstance(wanted, str | None) or isinstance(value, str | None):
+        return False
+    return isclose(value, present, rel_tol=SAME) or (value - present) * (wanted - present) < 0
 
 
 def _sane(name: str, wanted: Setting, settings: Settings) -> tuple[Setting, str]:

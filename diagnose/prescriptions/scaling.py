@@ -14,7 +14,7 @@ LESS_REGULARIZATION: Final = 0.6  # K46, K47: cut by 30 to 50 %; the middle
 LITTLE_LESS: Final = 0.9  # K48 says “a little”: a tenth
 LONGER_UNDER_AUGMENTATION: Final = 1.75  # K47: 1.5 to 2 times; the middle
 MOST_EPOCHS: Final = 2.0  # times as long at the most in one move: more is a decision about money, not a coupling
-MOST_MOMENTUM: Final = 0.99
+LEAST_MOMENTUM, MOST_MOMENTUM = 0.5, 0.99
 MOST_TIGHTER: Final = 3.0  # times smaller a clip threshold at once
 FAR_OFF: Final = 30.0  # times: a rate that rises by decades was no measure of anything
 MOST_STRONGER: Final = 2.0  # times weight decay for more capacity at once
@@ -69,8 +69,11 @@ def weight_decay_for(decay: float, *, rate_ratio: float, batch_ratio: float) -> 
 
 
 def momentum_for(momentum: float, lr: float, new_lr: float) -> float:
-    """β_t ≈ 1 − c·η_t with c from the present pair (K27, interdependencies §4), between 0 and 0.99."""
-    return min(max(1 - (1 - momentum) * new_lr / lr, 0.0), MOST_MOMENTUM)
+    """β_t ≈ 1 − c·η_t with c from the present pair (K27, interdependencies §4), between 0.5 and 0.99.
+
+    K32's cycles stay within 0.85 and 0.95; far below, momentum is none. One that was lower already stays.
+    """
+    return min(max(1 - (1 - momentum) * new_lr / lr, min(LEAST_MOMENTUM, momentum)), MOST_MOMENTUM)
 
 
 def lr_for_momentum(lr: float, momentum: float, new_momentum: float) -> float:

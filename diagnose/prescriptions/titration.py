@@ -7,6 +7,8 @@ from dataclasses import replace
 from math import inf, sqrt
 from typing import Final
 
+import numpy as np
+
 from diagnose import facts
 from diagnose.diagnosis import Change, Diagnosis
 from diagnose.findings import Severity
@@ -19,7 +21,7 @@ from diagnose.prescriptions.remedies import known_remedies
 from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
 from diagnose.setup_rules.learning_rate import usual_range
-from diagnose.signals import LR_SHARPNESS, VALIDATION_LOSS
+from diagnose.signals import LR, LR_SHARPNESS, VALIDATION_LOSS
 
 # How much further, upwards or downwards, at a time: the run is in its good range, and one move is made (K05, K81).
 STEPS: Final[Mapping[str, float]] = {
@@ -27,6 +29,7 @@ STEPS: Final[Mapping[str, float]] = {
 }  # fmt: skip
 FROM_A_START = 10.0  # times higher, from Adam's usual start: K01's larger step, upwards
 FAR_OFF = 100.0  # times lower or higher: two of K01's largest steps
+NEAR_PEAK = 0.5  # of the rates at which the curvature was measured
 TOO_SLOW: Final = frozenset({"underfitting", "slow_descent", "undertrained", "plateau", "no_learning", "tiny_updates"})
 FURTHER = "It is healthy; a little further, to see whether the {split} loss goes lower still."
 OVERDONE = (
@@ -150,19 +153,26 @@ def _beyond(change: Change, run: Run) -> float | None:
         return after * step
     if change.setting != "lr":
         return after / step
-    return sqrt(after * max(min(before, _borne(run, after)), after))
+    return sqrt(after * max(min(before, _borne(run)), after))
 
 
-def _borne(run: Run, rate: float) -> float:
-    """The highest rate that the curvature bears, measured while this `rate` was used; infinite where nobody measured.
+def _borne(run: Run) -> float:
+    """The highest rate that the curvature bears; infinite where nobody measured.
 
-    Only SGD's: its steps are what `stable_below` speaks of.
+    Only SGD's: its steps are what `stable_below` speaks of. The sharpest curvature counts that was measured near the
+    peak of the rate: under a rate that goes down it grows as far as that one bears (Cohen et al. 2021).
     """
-    product = run.scalar(LR_SHARPNESS)
+    product, rates = run.scalar(LR_SHARPNESS), run.scalar(LR)
     if product is None or not len(product.finite) or not facts.is_sgd(facts.optimizer_type(run.setup)):
         return inf
-    highest = float(product.finite.values.max())
-    return rate * facts.stable_below(run.setup) / highest if highest > 0 else inf
+    looks = product.finite
+    if rates is not None and len(rates.finite):
+        used = np.interp(looks.steps, rates.finite.steps, rates.finite.values)
+    else:
+        used = np.full(len(looks), run.setup.optimizer_setting("lr") or 0.0)
+    near = (used > 0) & (used >= NEAR_PEAK * used.max())
+    sharpness = looks.values[near] / used[near]
+    return facts.stable_below(run.setup) / float(sharpness.max()) if (sharpness > 0).any() else inf
 
 
 def times(change: Change) -> float | None:

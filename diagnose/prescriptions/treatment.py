@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite, isinf
+from math import inf, isfinite, isinf, prod
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from diagnose import curves
 from diagnose.chance import VALIDATION_ACCURACY, accuracy
+from diagnose.comparing.outcomes import OF_ACCURACY
 from diagnose.diagnosis import Change, Diagnosis, Prescription
 from diagnose.errors import InvalidArgumentError
 from diagnose.examination import examine
@@ -24,6 +26,9 @@ from diagnose.signals import TRAIN_LOSS, VALIDATION_LOSS
 Train = Callable[[dict[str, Any]], "str | os.PathLike[str]"]
 Stopped = Literal["healthy", "nothing left to change", "rounds used up", "budget used up", "going round in circles"]
 HEALTHY_RANK: Final = -1
+COSTS: Final[Mapping[str, int]] = {
+    "steps": 1, "epochs": 1, "batch_size": 1, "accumulation_steps": 1, "depth": 1, "width": 2,
+}  # fmt: skip
 LOWER = 0.01  # of the lowest validation loss so far: less is what one seed differs from the next
 
 
@@ -32,7 +37,8 @@ class Round:
     """One training: its config, what was found, and what was changed for the next.
 
     `made` are the changes that went into the next round's config, `left` those that it has no place for or that a
-    person has to make; both are empty in the last round if it ended healthy. `seconds` is how long it trained.
+    person has to make; both are empty in the last round if a healthy one was found, and if none was while changes could
+    have been made, `left` is its whole prescription. `seconds` is how long it trained.
     `origin` is the number of the round whose config this one's was made from; None in the first. `back_to` is the
     number of an earlier round, where the next one's config is made from that one's instead of this one's.
     """
@@ -60,11 +66,18 @@ class Treatment:
 
     @property
     def best(self) -> Round:
-        """The healthiest round; among equals the most accurate on validation data, or the one with the lowest loss.
+        """The healthiest round; among equals clearly the most accurate on validation data, else that of lowest loss.
 
-        As `compare` ranks them. The next dose starts from the lowest loss: it tells smaller steps apart.
+        Clearly is what `compare` takes for a difference. The next dose starts from the lowest loss: it tells smaller
+        steps apart.
         """
-        return min(self.rounds, key=lambda one: (_rank(one), _wrong(one), _end(one)))
+        rank = min(map(_rank, self.rounds))
+        equals = [one for one in self.rounds if _rank(one) == rank]
+        wrong = [_wrong(one) for one in equals]
+        counted = [share for share in wrong if share is not None]
+        if len(counted) == len(equals):
+            equals = [one for one, share in zip(equals, counted, strict=True) if share <= min(counted) + OF_ACCURACY]
+        return min(equals, key=_end)
 
     def to_markdown(self) -> str:
         """What each round was given, what it showed, and before against after."""
@@ -89,10 +102,10 @@ def treat(
     `train(config) -> run_dir` is yours: it trains with the settings in `config` and returns the folder of its log,
     another one each time. Only settings that `config` holds are changed, under its own names; hold those that are
     switched off as None (`"max_norm": None`), so that they can be switched on. Where a prescription has no place in
-    it, the next cause's is taken. Once a round is healthy, the rounds that are left take its dose further
-    (`titration.py`), from the round whose validation loss ended lowest. `budget` is in seconds: no training is begun
-    that would probably end beyond it. `on_round` is called after each diagnosis; without it a line about it goes to
-    the terminal.
+    it, the next cause's is taken, if it is a tenth likely. Once a round is healthy, the rounds that are left take its
+    dose further (`titration.py`), from the round whose validation loss ended lowest. `budget` is in seconds: no
+    training is begun that would probably end beyond it. `on_round` is called after each diagnosis; without it a line
+    about it goes to the terminal.
 
     Raises `InvalidArgumentError` where `train` returns a folder that an earlier round wrote to, or `rounds` is
     negative; what `train` itself raises passes through.
@@ -110,7 +123,7 @@ def treat(
         done[-1] = replace(done[-1], made=following.made, left=following.left, back_to=back_to)
         stopped = _why_stop(done, following.config, rounds, inf if budget is None else begun + budget)
         if stopped is not None:
-            done[-1] = replace(done[-1], made=(), back_to=None)
+            done[-1] = replace(done[-1], made=(), left=_left(done[-1], stopped), back_to=None)
         tell(done[-1])
         if stopped is not None:
             return Treatment(tuple(done), stopped)
@@ -201,8 +214,13 @@ def _why_stop(done: Sequence[Round], following: Mapping[str, Any], rounds: int, 
 
 
 def _times_longer(made: Sequence[Change]) -> float:
-    """How many times as many steps the changes ask for."""
-    return max((times(change) or 1.0 for change in made if change.setting in {"steps", "epochs"}), default=1.0)
+    """How many times as long the changes make a training on a processor that was busy: steps or epochs, a batch whose
+    steps stay as many, and layers in proportion, width by the square.
+    """
+    by = {change.setting: times(change) or 1.0 for change in made if change.setting in COSTS}
+    if "epochs" in by:  # the same samples in other steps
+        by = {name: factor for name, factor in by.items() if name not in ("steps", "batch_size", "accumulation_steps")}
+    return prod(factor ** COSTS[name] for name, factor in by.items())
 
 
 def _better(loss: float, best: float) -> bool:
@@ -215,17 +233,31 @@ def _rank(one: Round) -> int:
     return HEALTHY_RANK if one.diagnosis.healthy or worst is None else worst.rank
 
 
-def _wrong(one: Round) -> float:
-    """The share of wrong answers on validation data at the end; 0 where nobody counted."""
-    right = accuracy(one.diagnosis.run.scalar(VALIDATION_ACCURACY))
-    return 0.0 if right is None else 1 - float(right.values[-1])
+def _left(last: Round, stopped: Stopped) -> tuple[Change, ...]:
+    """What is left to a person when no more trainings follow."""
+    if stopped == "healthy":
+        return ()
+    return last.diagnosis.prescription.changes if last.made else last.left
+
+
+def _wrong(one: Round) -> float | None:
+    """The share of wrong answers on validation data at the end, all of them where it ended in no number; None where
+    nobody counted.
+    """
+    logged = one.diagnosis.run.scalar(VALIDATION_ACCURACY)
+    right = accuracy(logged)
+    if right is None or logged is None:
+        return None
+    return 1 - curves.reduced(right).last_level if isfinite(logged.values[-1]) else 1.0
 
 
 def _end(one: Round) -> float:
-    """Where the loss that says most ends; infinite where it is no number."""
+    """The level where the loss that says most ends; infinite where it is no number."""
     run = one.diagnosis.run
     series = run.scalar(VALIDATION_LOSS) or run.scalar(TRAIN_LOSS)
-    return float(series.values[-1]) if series is not None and len(series) and isfinite(series.values[-1]) else inf
+    if series is None or not len(series) or not isfinite(series.values[-1]):
+        return inf
+    return curves.reduced(series).last_level
 
 
 def _tell(done: Round) -> None:

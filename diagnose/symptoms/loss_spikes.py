@@ -51,6 +51,7 @@ FEWEST_BELOW = 2  # needles: a single low value may be an empty batch
 BELOW = 4  # times as many needles upwards as downwards: what a training does to its loss, no log has mirrored
 BASE_WIDTH = 15  # points of the reduced curve: a median over a width that no spike fills
 MISSING = 1.5  # distances at the most, for each that is seen
+EVERY = 2  # steps from one value to the next, at the most, where they tell what led to a leap
 CALM = 20  # values before a leap that say what is usual there
 CALM_LEAP = 30.0  # deviations of the noise: what leaps so far leaves no doubt about where it began
 HERALD = 2.5  # deviations of the noise: the last value before a leap, above the usual
@@ -125,7 +126,7 @@ def _finding(sound: Series, base: Values, spikes: list[_Spike], noise: Values, l
             "level_there": float(base[tallest.top]),
             "step_of_highest": int(sound.steps[tallest.top]),
             "regular": "yes" if _regular(sound.steps[[s.top for s in spikes]]) else "no",
-            "out_of_calm": "yes" if _out_of_calm(sound.values, spikes, noise) else "no",
+            "out_of_calm": _out_of_calm(sound, spikes, noise),
         },
     )
 
@@ -159,16 +160,22 @@ def _spikes(high: NDArray[np.bool_], above: Values, values: Values) -> Iterator[
             yield _Spike(int(part[0]), top, int(part[-1]), float(above[top]))
 
 
-def _out_of_calm(values: Values, spikes: list[_Spike], noise: Values) -> bool:
-    """Whether two or more leaps, and none otherwise, began with a usual loss and were far out of the noise at once."""
+def _out_of_calm(sound: Series, spikes: list[_Spike], noise: Values) -> str:
+    """Whether two or more leaps, and none otherwise, began with a usual loss and were far out of the noise at once.
+
+    `unknown` where the last value before a leap lies several steps back: what led to it was not logged.
+    """
+    values = sound.values
 
     def at_once(spike: _Spike) -> bool:
         usual = np.median(values[spike.first - CALM : spike.first])
-        last, first = (values[spike.first - 1 : spike.first + 1] - usual) / noise[spike.first]
-        return bool(last < HERALD and first > CALM_LEAP)
+        last, first = values[spike.first - 1 : spike.first + 1] - usual
+        return bool(last <= HERALD * noise[spike.first] and first > CALM_LEAP * noise[spike.first])
 
+    if np.median(np.diff(sound.steps)) > EVERY:
+        return "unknown"
     high = [spike for spike in spikes if spike.first >= CALM and spike.height > CALM_LEAP * noise[spike.top]]
-    return len(high) > 1 and all(map(at_once, high))
+    return "yes" if len(high) > 1 and all(map(at_once, high)) else "no"
 
 
 def _regular(steps: NDArray[np.int64]) -> bool:

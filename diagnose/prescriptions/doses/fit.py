@@ -27,7 +27,7 @@ def early_stop(run: Run, found: Found) -> Dose | None:
     if overfitting is None:
         return None
     best, last = overfitting.window
-    epochs, steps = run.setup.config_number("epochs"), _as_far(run, best)
+    epochs, steps = settings_of(run).number("epochs"), _as_far(run, best)
     because = f"The validation loss was best at step {best} of {last}"
     because += f"; under a schedule cut to its length, {steps} steps go as far." if steps != best - run.start else "."
     if epochs and run.length:
@@ -47,7 +47,7 @@ def _as_far(run: Run, best: int) -> int:
 
 def train_longer(run: Run, _: Found) -> Dose:
     """Twice as long."""
-    epochs = run.setup.config_number("epochs")
+    epochs = settings_of(run).number("epochs")
     setting, before = ("epochs", epochs) if epochs else ("steps", float(run.length))
     return Dose(setting, whole(before), whole(2 * before), "The loss was still falling when the run ended.")
 

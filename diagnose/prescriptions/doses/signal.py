@@ -8,6 +8,7 @@ import numpy as np
 
 from diagnose import facts
 from diagnose.prescriptions.dose import Dose, Found, rounded
+from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
 from diagnose.setup_rules.normalization import RELIABLE
 from diagnose.signals import GRAD_NORM, GRAD_NORM_UNCLIPPED
@@ -22,7 +23,7 @@ STANDARDIZED = "standardized"
 def clip_gradients(run: Run, found: Found) -> Dose:
     """At the ninth decile of the norms before the trouble."""
     norms = run.scalar(GRAD_NORM_UNCLIPPED) or run.scalar(GRAD_NORM)
-    present = run.setup.config_number("max_norm")
+    present = settings_of(run).number("max_norm")
     onset = min((finding.window[0] for finding in found.values() if finding.kind == "symptom"), default=run.steps)
     before = norms.finite.values[norms.finite.steps < onset] if norms is not None else np.empty(0)
     if "constant_clipping" in found and norms is not None and len(norms.finite):

@@ -127,7 +127,12 @@ def test_momentum_moves_against_the_rate_in_cycles_only():
 def test_momentum_and_rate_keep_the_length_of_a_long_step(beta, lr):
     there = scaling.lr_for_momentum(lr, 0.9, beta)
     assert there / (1 - beta) == pytest.approx(lr / 0.1)
-    assert scaling.momentum_for(0.9, lr, there) == pytest.approx(beta)
+    assert scaling.momentum_for(0.9, lr, there) == pytest.approx(max(beta, 0.5))
+
+
+@given(momentum=st.floats(0.0, 0.99), raised=st.floats(1, 1000))
+def test_no_rate_leaves_less_momentum_than_a_half_or_what_there_was(momentum, raised):
+    assert min(momentum, 0.5) <= scaling.momentum_for(momentum, 0.1, 0.1 * raised) <= momentum + 1e-12
 
 
 def test_strong_augmentation_cuts_regularisation_and_takes_longer():

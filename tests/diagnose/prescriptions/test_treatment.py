@@ -222,9 +222,9 @@ def test_after_a_rate_that_was_off_by_decades_comes_an_optimizer_whose_start_sui
 
 def test_a_rate_decades_above_the_usual_ones_was_no_measure_of_anything():
     diagnosis = diagnose.examine(SOUND)
-    for before, setting in ((50.0, "optimizer"), (20.0, "lr")):
+    for before, switches in ((50.0, True), (20.0, False)):
         (first, *_), *_ = further(diagnosis, [Change("lower_lr", "", "lr", before, 2.0, "", ())])
-        assert first.setting == setting
+        assert (first.setting == "optimizer") == switches
 
 
 def test_a_rate_that_was_raised_from_next_to_nothing_is_judged_after_it_was_moved():
@@ -263,10 +263,13 @@ def test_the_best_of_equals_is_the_most_accurate():
 
 def test_a_lowered_rate_goes_back_no_further_than_the_curvature_bears():
     diagnosis = diagnose.examine(SOUND)
-    rate = diagnosis.run.scalar("lr_sharpness")
-    assert rate is not None
+    product, rates = diagnosis.run.scalar("lr_sharpness"), diagnosis.run.scalar("lr/group0")
+    assert product is not None and rates is not None
+    used = np.interp(product.steps, rates.steps, rates.values)
+    assert used[0] > 2 * used[-1]  # a rate that goes down
+    high = used > 0.5 * used[0]
     lowered = Change("lower_lr", "", "lr", 9.0, 0.1, "", ())
-    bears = 0.1 * 2 * 1.9 / rate.finite.values.max()
+    bears = 2 * 1.9 / (product.values[high] / used[high]).max()
     (dose, *_), *_ = further(diagnosis, [lowered])
     assert dose.setting == "lr" and dose.after == pytest.approx((0.1 * min(9.0, max(bears, 0.1))) ** 0.5, rel=0.01)
 
