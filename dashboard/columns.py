@@ -21,7 +21,7 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     {
         "field": "order",  # by rank, then confidence; made in the browser
         "headerName": "Health",
-        "width": 122,
+        "width": 134,
         "cellRenderer": "Health",
         "sort": "asc",
         **_WORDS,
@@ -39,7 +39,7 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     _curve("train", "Loss"),
     _curve("validation", "Validation"),
     {"field": "progress", "headerName": "Progress", "width": 114, "cellRenderer": "Progress", **_NUMBERS},
-    _number("lr", "lr", 70),
+    _number("lr", "lr", 82),
     {"field": "optimizer", "headerName": "Optimizer", "width": 100, **_WORDS},
     _number("batch", "Batch", 70),
     {"field": "activity", "headerName": "State", "width": 150, "hide": True, "cellRenderer": "Activity", **_WORDS},
