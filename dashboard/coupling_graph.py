@@ -20,7 +20,7 @@ ORDER: Final = (
     "normalization", "initialization", "activation", "width", "depth", "model", "optimizer",
 )  # fmt: skip
 RADIUS_OF_NAMES: Final = 1.12
-FURTHER_OUT: Final = 1.27  # every second name above and below, where they stand side by side
+FURTHER_OUT: Final = 1.3  # every second name above and below, where they stand side by side
 SIDE_BY_SIDE: Final = 0.45  # of the radius: so far to the left and right
 LONG_NAME: Final = 12  # letters: longer ones take two lines, so that a telephone shows them whole
 
