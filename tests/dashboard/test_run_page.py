@@ -49,7 +49,7 @@ def test_a_cause_s_evidence_is_a_table_of_log_odds_that_add_up_and_so_are_all_of
 
 def test_the_faults_of_the_set_up_are_among_the_findings(ill):
     found = ill.page.locator(".finding", has_text="Incomplete record").inner_text()
-    assert "Not recorded: dataset_version" in found
+    assert "Not recorded: dataset_size, dataset_version" in found
 
 
 @pytest.mark.parametrize(("word", "kind"), [("HTML", "html"), ("Markdown", "md"), ("JSON", "json")])
