@@ -23,7 +23,7 @@ def long_names(tmp_path_factory, start):
         with EventFile(root / name) as log:
             log.write_setup(json.dumps(told), time.time())
             for step in range(60):
-                log.write_step(step, time.time(), [("loss/train", 2 - step / 60), (TAG, 1.0)], {})
+                log.write_step(step, time.time(), [("loss/train", 2 - step / 60), (TAG, float(step % 7))], {})
     return start(root)
 
 
