@@ -21,12 +21,12 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     {
         "field": "order",  # by rank, then confidence; made in the browser
         "headerName": "Health",
-        "width": 122,
+        "width": 132,
         "cellRenderer": "Health",
         "sort": "asc",
         **_WORDS,
     },
-    {"field": "name", "headerName": "Run", "minWidth": 190, "flex": 3, "cellRenderer": "RunName", **_WORDS},
+    {"field": "name", "headerName": "Run", "minWidth": 186, "flex": 3, "cellRenderer": "RunName", **_WORDS},
     {
         "field": "finding",
         "headerName": "Worst finding",
@@ -39,8 +39,8 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     _curve("train", "Loss"),
     _curve("validation", "Validation"),
     {"field": "progress", "headerName": "Progress", "width": 114, "cellRenderer": "Progress", **_NUMBERS},
-    _number("lr", "lr", 70),
-    {"field": "optimizer", "headerName": "Optimizer", "width": 100, **_WORDS},
+    _number("lr", "lr", 74),
+    {"field": "optimizer", "headerName": "Optimizer", "width": 98, **_WORDS},
     _number("batch", "Batch", 70),
     {"field": "activity", "headerName": "State", "width": 150, "hide": True, "cellRenderer": "Activity", **_WORDS},
     {"field": "stage", "headerName": "Stage", "width": 126, "hide": True, **_WORDS},

@@ -8,10 +8,11 @@ from typing import Final
 
 import plotly.graph_objects as go
 
+from diagnose.dashboard.lines import on
 from diagnose.diagnosis import Change
 from diagnose.prescriptions.coupling import Coupling
 from diagnose.prescriptions.couplings import GRAPH
-from diagnose.reports.figures import ON_DARK, PALETTE, themed
+from diagnose.reports.figures import PALETTE, themed
 
 ORDER: Final = (
     "batch_size", "accumulation_steps", "lr", "momentum", "scheduler", "warmup_steps", "decay_steps", "steps", "epochs",
@@ -19,7 +20,7 @@ ORDER: Final = (
     "normalization", "initialization", "activation", "width", "depth", "model", "optimizer",
 )  # fmt: skip
 RADIUS_OF_NAMES: Final = 1.12
-FURTHER_OUT: Final = 1.27  # every second name above and below, where they stand side by side
+FURTHER_OUT: Final = 1.3  # every second name above and below, where they stand side by side
 SIDE_BY_SIDE: Final = 0.45  # of the radius: so far to the left and right
 LONG_NAME: Final = 12  # letters: longer ones take two lines, so that a telephone shows them whole
 
@@ -27,17 +28,18 @@ LONG_NAME: Final = 12  # letters: longer ones take two lines, so that a telephon
 def figure(changes: Sequence[Change], *, dark: bool) -> go.Figure:
     """All couplings in grey; those along which `changes` pull one another, as arrows in colour."""
     moved = {change.setting for change in changes}
+    colour = on(PALETTE["train"], dark=dark)
     places = {name: 2 * pi * number / len(ORDER) for number, name in enumerate(ORDER)}
     drawn = go.Figure()
     edges = [each for each in GRAPH if {each.source, each.target} <= set(places)]
     pulling = [each for each in edges if _pulls_along(each, changes)]
     drawn.add_trace(_lines([(places[each.source], places[each.target]) for each in edges if each not in pulling]))
     for edge in pulling:
-        drawn.add_annotation(_arrow(places[edge.source], places[edge.target], dark=dark))
+        drawn.add_annotation(_arrow(places[edge.source], places[edge.target], colour))
     drawn.add_trace(
         go.Scatter(
             x=[cos(angle) for angle in places.values()], y=[sin(angle) for angle in places.values()], mode="markers",
-            marker={"size": 9, "color": [PALETTE["train"] if n in moved else PALETTE["quiet"] for n in places]},
+            marker={"size": 9, "color": [colour if n in moved else PALETTE["quiet"] for n in places]},
             text=[_pulls(name) for name in places], hovertemplate="%{text}<extra></extra>", showlegend=False,
         )
     )  # fmt: skip
@@ -62,8 +64,7 @@ def _pulls_along(edge: Coupling, changes: Sequence[Change]) -> bool:
     return source_moves and any(change.setting == edge.target and edge.because in change.because for change in changes)
 
 
-def _arrow(source: float, target: float, *, dark: bool) -> go.layout.Annotation:
-    colour = ON_DARK[PALETTE["train"]] if dark else PALETTE["train"]
+def _arrow(source: float, target: float, colour: str) -> go.layout.Annotation:
     return go.layout.Annotation(
         x=cos(target), y=sin(target), ax=cos(source), ay=sin(source), xref="x", yref="y", axref="x", ayref="y",
         text="", showarrow=True, arrowhead=2, arrowsize=1.1, arrowwidth=2, arrowcolor=colour,

@@ -111,7 +111,7 @@ def _figure(diagnosis: Diagnosis, plot: str, logged: Mapping[str, Series], view:
     level = _level(diagnosis.run, plot)
     if level is not None:
         drawn.append(_level_line(*level, diagnosis.run, view, dark=dark))
-    layout = _layout(diagnosis, plot, dark=dark)
+    layout = _layout(diagnosis, plot, view, dark=dark)
     layout["xaxis"] |= x_axis(diagnosis.run, view)
     layout["yaxis"] |= _y_axis(plot, logged, view)
     if sum(trace.get("showlegend", True) for trace in drawn) < 2 and plot not in {"loss", "other"}:
@@ -119,9 +119,13 @@ def _figure(diagnosis: Diagnosis, plot: str, logged: Mapping[str, Series], view:
     return {"data": drawn, "layout": layout}
 
 
-def _layout(diagnosis: Diagnosis, plot: str, *, dark: bool) -> dict[str, Any]:
-    """The findings' windows on every plot; their names stand on the loss curve alone."""
+def _layout(diagnosis: Diagnosis, plot: str, view: View, *, dark: bool) -> dict[str, Any]:
+    """The findings' windows on every plot; their names stand on the loss curve alone, within the steps shown."""
     layout = deepcopy(_marked(diagnosis, dark=dark))
+    if view.window is not None:
+        for name, found in zip(layout.get("annotations", ()), marked_findings(diagnosis), strict=False):
+            if found.window[1] > view.window[0]:
+                name["x"] = max(name["x"], view.window[0])
     if plot != "loss":
         layout |= {"annotations": [], "margin": {**layout["margin"], "t": 8}}
         layout["shapes"] = [shape for shape in layout.get("shapes", ()) if shape["y1"] <= 1]

@@ -101,7 +101,7 @@ def settings(entries: Sequence[Entry], reference: str, *, only_differences: bool
 
 
 def _column(place: int, entry: Entry, reference: str) -> html.Th:
-    shown_name: list[Any] = [f"{place + 1} ", html.Span(entry.name, className="column-name")]
+    shown_name: list[Any] = [f"{place + 1} ", html.Span(entry.name, className="column-name", title=entry.name)]
     return html.Th(shown_name, scope="col", className="reference" if entry.name == reference else "")
 
 

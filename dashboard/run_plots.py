@@ -25,7 +25,7 @@ OVER_STEPS: Final = (*curves.TITLES, *heatmaps.TITLES)  # zoomed together
 CONFIG: Final[Any] = {
     **GRAPH_CONFIG,
     "doubleClick": "autosize",
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 }
 
 

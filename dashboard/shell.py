@@ -50,7 +50,7 @@ def build(app: Dash, store: Store) -> None:
             return compare.layout(store, search)
         if page == addresses.WHAT_IF:
             return what_if.layout(addresses.settings(search))
-        return hint("There is no such page", dcc.Link("Back to all runs", href=prefix))
+        return hint("There is no such page", dcc.Link("Back to all runs", href=prefix), name="search")
 
     place = (Input("address", "pathname"), Input("address", "search"))
     call_in_browser(app, "frame.title", Output("titled", "data"), *place, at_start=True)

@@ -26,9 +26,9 @@ def toolbar(view: View) -> html.Div:
                 "Steps",
                 html.Div(
                     [
-                        _step("first-step", "First step shown", first),
+                        _step("first-step", "First step shown", "first", first),
                         html.Span("–"),
-                        _step("last-step", "Last step shown", last),
+                        _step("last-step", "Last step shown", "last", last),
                     ],
                     className="steps-shown",
                 ),
@@ -47,12 +47,13 @@ def toolbar(view: View) -> html.Div:
             _labelled(
                 "Smoothing",
                 dmc.Select(
-                    id="smooth", value=view.smooth, data=smooth, size="xs", allowDeselect=False, w=140,
+                    id="smooth", value=view.smooth, data=smooth, size="xs", allowDeselect=False, w=132,
                     **aria(label="Smoothing"),
                 ),
             ),
             html.P(id="plots-caption", className="plots-caption"),
         ],
+        id="toolbar",
         className="toolbar",
         role="group",
         **aria(label="What the plots show"),
@@ -98,6 +99,8 @@ def _labelled(word: str, control: Any) -> html.Div:
     return html.Div([html.Span(word, className="toolbar-word", **aria(hidden="true")), control], className="labelled")
 
 
-def _step(identity: str, label: str, value: int | None) -> html.Label:
-    box = dcc.Input(id=identity, value=value, type="number", min=0, step=1, className="step-input", debounce=True)
+def _step(identity: str, label: str, empty: str, value: int | None) -> html.Label:
+    box = dcc.Input(
+        id=identity, value=value, type="number", min=0, step=1, className="step-input", debounce=True, placeholder=empty
+    )
     return html.Label([html.Span(label, className="unseen"), box])

@@ -19,6 +19,7 @@ from diagnose.dashboard.server import in_thread, make_app
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 200_000  # a README should open quickly
+PATIENCE_MS = 120_000  # a loaded machine takes long to draw a page
 
 
 class Shot(NamedTuple):
@@ -52,6 +53,7 @@ def take(root: Path) -> None:
         for shot in SHOTS:
             window = {"width": shot.width, "height": shot.height}
             page = browser.new_page(viewport=window, color_scheme=shot.scheme)
+            page.set_default_timeout(PATIENCE_MS)
             page.goto(f"http://127.0.0.1:{listener.getsockname()[1]}{shot.path}")
             page.locator(shot.there).first.wait_for()
             page.wait_for_timeout(1500)  # the last curves come after the first

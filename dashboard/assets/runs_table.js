@@ -24,6 +24,12 @@
     if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
     return String(Number(value.toPrecision(3)));
   };
+  // What is not told stands last, whichever way one sorts; run-2 stands before run-10.
+  const inWords = new Intl.Collator("en", { numeric: true });
+  const untoldLast = (a, b, _one, _other, descending) => {
+    if (isTold(a) !== isTold(b)) return isTold(a) === descending ? 1 : -1;
+    return typeof a === "number" && typeof b === "number" ? a - b : inWords.compare(a ?? "", b ?? "");
+  };
   // All of a value's digits: two that are shown alike are still two.
   const exact = (value) => (isTold(value) ? String(value) : NOT_TOLD);
   const inGroup = (row) => exact(row.settings?.[chosen.group]);
@@ -179,7 +185,7 @@
   };
 
   window.runsTable = {
-    WORST_FIRST, chosen, shown, matches,
+    WORST_FIRST, chosen, shown, matches, untoldLast,
     get group() { return chosen.group; },
     get rows() { return rows; },
     get titles() { return titles; },

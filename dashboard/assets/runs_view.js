@@ -87,6 +87,7 @@
     const wanted = (narrow.matches ? few : shown).filter((id) => id.startsWith("setting:")).map((id) => setting(id.slice("setting:".length)));
     const columns = [...given, ...wanted].map((column) => ({
       ...column,
+      comparator: table().untoldLast,
       hide: !isShown(column),
       sort: undefined, // what is sorted by stays as it is
     }));

@@ -12,7 +12,7 @@ from dash.exceptions import PreventUpdate
 from diagnose.dashboard import addresses, alerts, curves, notes, run_plots, toolbar
 from diagnose.dashboard.cards import blackbox, causes, findings, note, prescription, schedule, setup, verdict
 from diagnose.dashboard.health import health
-from diagnose.dashboard.pieces import digest, hidden, hint
+from diagnose.dashboard.pieces import digest, hidden, hint, png_button
 from diagnose.dashboard.run_plots import graph, plot
 from diagnose.dashboard.store import Entry, Store
 from diagnose.dashboard.view import LISTS, view_of
@@ -78,6 +78,7 @@ def connect(app: Dash, store: Store) -> None:
         [Output(f"run-{part}", "children") for part in PARTS],
         Output("run-shown", "data"),
         Output("critical-now", "data"),
+        Output("toolbar", "style"),
         Output("depth", "data"),
         Output("depth-choice", "style"),
         Output("signals", "data"),
@@ -114,14 +115,14 @@ def _gone(shown: Mapping[str, str]) -> tuple[Any, ...]:
         className="run-gone",
     )
     children = [told if part == "problem" else no_update for part in PARTS]
-    return (*children, {**shown, "problem": GONE, "state": GONE}, *[no_update] * 5)
+    return (*children, {**shown, "problem": GONE, "state": GONE}, *[no_update] * 6)
 
 
 def _choices(entry: Entry) -> tuple[Any, ...]:
-    """What can be chosen about this run's layers and other signals."""
+    """What can be chosen about this run's plots, its layers and other signals."""
     run = entry.diagnosis.run if entry.diagnosis else Run(entry.path)
     others = curves.other_signals(run)
-    return toolbar.depths(run), hidden(not run.layer_signals), others, hidden(not others)
+    return hidden(bool(entry.problem)), toolbar.depths(run), hidden(not run.layer_signals), others, hidden(not others)
 
 
 def _place(part: str) -> html.Div:
@@ -130,7 +131,8 @@ def _place(part: str) -> html.Div:
 
 def _other_signals(choice: Component) -> html.Section:
     head = html.Div(html.H2(run_plots.TITLES["other"], className="card-title"), className="card-head")
-    drawing = html.Div(graph("other"), id="plot-other-card", style=hidden(hide=True))
+    tools = html.Div(png_button("plot-other", "other"), className="card-head card-tools")
+    drawing = html.Div([tools, graph("other")], id="plot-other-card", style=hidden(hide=True))
     return html.Section([head, choice, drawing], id="other-signals", className="card", style=hidden(hide=True))
 
 

@@ -118,7 +118,7 @@ def _table() -> dash_ag_grid.AgGrid:
             "animateRows": False,
             "fullWidthCellRenderer": "GroupHead",
             "rowSelection": {"mode": "multiRow", "headerCheckbox": False, "enableClickSelection": False},
-            "selectionColumnDef": {"width": 44, "suppressHeaderMenuButton": True},
+            "selectionColumnDef": {"width": 40, "suppressHeaderMenuButton": True},
             "tooltipShowDelay": 400,
         },
     )

@@ -110,6 +110,8 @@ def colours_of(values: Values) -> dict[str, Any]:
     sound = values[np.isfinite(values)]
     if len(sound) and sound.min() < 0:
         return {"z": values, "colorscale": "PuOr", "zmid": 0, "colorbar": bar}
+    if len(sound) and sound.min() == sound.max():  # Plotly would show a range around it, shares below 0 among them
+        return {"z": values, "colorscale": "Cividis", "colorbar": bar, "zmin": 0, "zmax": float(sound.max()) or 1}
     positive = sound[sound > 0]
     if not len(positive) or positive.max() <= DECADE * positive.min():
         return {"z": values, "colorscale": "Cividis", "colorbar": bar}

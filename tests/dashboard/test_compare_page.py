@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import time
 from urllib.parse import quote
 
 import pytest
+
+from diagnose.logs.writing import EventFile
+
+LAST = "document.querySelector('#plot-compare .js-plotly-plot')?._fullData?.[1]?.x?.at(-1)"
+
+
+def _append(log, steps):
+    for step in steps:
+        log.write_step(step, time.time(), [("loss/train", 2 - step / 200)], {})
+    log.flush()
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +90,36 @@ def test_a_run_that_vanishes_is_said_to_be_gone_and_the_others_keep_their_colour
     one.page.locator(".compare-run", has_text="vanish").get_by_text("gone", exact=True).wait_for()
     other.page.get_by_role("heading", name="This run is gone").wait_for()
     assert not report.is_visible()
+
+
+@pytest.mark.slow  # another page to open
+def test_of_more_than_ten_runs_the_first_ten_are_shown_and_told_apart(visit, start, write_run, tmp_path):
+    names = [f"run{number:02}" for number in range(12)]
+    for name in names:
+        write_run(tmp_path, name, steps=20)
+    page = visit().page
+    page.goto(f"{start(tmp_path)}/compare?{'&'.join(f'run={name}' for name in names)}")
+    page.locator("#plot-compare .trace").nth(9).wait_for()
+    drawn = page.evaluate(
+        "document.querySelector('#plot-compare .js-plotly-plot')._fullData.map(({name, line}) => "
+        "[name, `${line.color} ${line.dash}`])"
+    )
+    assert [name for name, _ in drawn] == names[:10] == page.locator(".compare-run a").all_inner_texts()
+    assert len({look for _, look in drawn}) == 10
+
+
+@pytest.mark.slow  # another page to open
+def test_a_growing_run_draws_on_and_the_zoom_stays(visit, start, write_run, tmp_path):
+    write_run(tmp_path, "first", steps=100)
+    with EventFile(tmp_path / "growing") as log:
+        _append(log, range(100))
+        one = visit()
+        one.page.goto(f"{start(tmp_path)}/compare?run=first&run=growing&zoom=20,60,0,2")
+        one.until(f"{LAST} === 99")
+        _append(log, range(100, 150))
+        one.until(f"{LAST} === 149")
+        shown = "document.querySelector('#plot-compare .js-plotly-plot')._fullLayout.xaxis.range.map(Number)"
+        assert one.page.evaluate(shown) == [20, 60]
 
 
 @pytest.mark.slow  # another page to open

@@ -16,6 +16,8 @@ from diagnose.signals import (
     LAYER_GRAD_NORM,
     LAYER_NONFINITE,
     LAYER_UPDATE_RATIO,
+    LAYER_ZERO_FRACTION,
+    LR_SHARPNESS,
     TRAIN_LOSS,
 )
 
@@ -149,3 +151,41 @@ def test_a_plot_that_cannot_be_drawn_says_so_in_its_place_and_hides_no_other(tmp
     drawn = run_plots._figures(Store(tmp_path).entry("run"), diagnosis, View(), dark=False)
     assert drawn["loss"]["layout"]["annotations"][0]["text"].endswith("ZeroDivisionError: no &lt;width&gt;")
     assert drawn["layer-grad-norm"]["data"]
+
+
+@pytest.mark.parametrize(("share", "ends"), [(0.0, (0, 1)), (0.5, (0, 0.5))])
+def test_a_map_of_one_value_has_no_scale_below_zero(tmp_path, share, ends):
+    zeros = np.full(3, share, np.float32)
+    coloured = _map(_run(tmp_path, lambda _: {LAYER_ZERO_FRACTION: zeros}), "layer-zeros")[0]
+    assert (coloured["zmin"], coloured["zmax"]) == ends
+
+
+def test_a_window_that_begins_before_the_steps_shown_has_its_name_within_them(tmp_path):
+    losses = np.where(np.arange(400) < 200, 2.0, np.minimum(2.0 * np.exp((np.arange(400) - 200) / 10), 80))
+    diagnosis = _run(tmp_path, losses=losses)
+    (first, last) = next(found.window for found in diagnosis.findings if found.id == "divergence")
+
+    def named_at(window):
+        drawn = curves.figures(diagnosis, View(window=window), dark=False, revision="")["loss"]["layout"]
+        return next(name["x"] for name in drawn["annotations"] if "Divergence" in name["text"])
+
+    assert named_at(None) == first
+    assert named_at((last - 5, last)) == last - 5 > first
+    assert named_at((0, 100)) == first
+    assert named_at(None) == first  # a zoom leaves nothing behind
+
+
+def test_the_curvature_is_drawn_against_the_height_below_which_it_is_stable(tmp_path):
+    def with_sharpness(folder, momentum):
+        told = {"schema": 1, "optimizer": {"type": "SGD", "groups": [{"lr": 0.1, "momentum": momentum}]}}
+        with EventFile(folder / "run") as log:
+            log.write_setup(json.dumps(told), time.time())
+            for step in range(50):
+                log.write_step(step, time.time(), [(TRAIN_LOSS, 2.0 / (1 + step)), (LR_SHARPNESS, 1.5)], {})
+        diagnosis = Store(folder).entry("run").diagnosis
+        return curves.figures(diagnosis, View(), dark=False, revision="")["curvature"]["data"]
+
+    for momentum, height in ((0.0, 2.0), (0.9, 3.8)):
+        *_, level = with_sharpness(tmp_path / str(momentum), momentum)
+        assert level["name"] == f"stable below {height:g}"
+        assert _array(level["y"]).tolist() == pytest.approx([height, height])

@@ -47,6 +47,48 @@ def test_a_cause_s_evidence_is_a_table_of_log_odds_that_add_up_and_so_are_all_of
     assert together.get_by_role("columnheader").count() >= 2
 
 
+def test_the_faults_of_the_set_up_are_among_the_findings(ill):
+    found = ill.page.locator(".finding", has_text="Incomplete record").inner_text()
+    assert "Not recorded: dataset_size, dataset_version" in found
+
+
+@pytest.mark.parametrize(("word", "kind"), [("HTML", "html"), ("Markdown", "md"), ("JSON", "json")])
+def test_the_report_is_taken_along_by_a_click(ill, word, kind):
+    with ill.page.expect_download() as loaded:
+        ill.page.locator(".verdict").get_by_role("link", name=word).click()
+    assert loaded.value.suggested_filename == f"ill.{kind}"
+    assert "divergence" in loaded.value.path().read_text().lower()
+
+
+@pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "plain http"])
+def test_the_changes_are_copied_by_keys_alone(ill, clipboard):
+    page = ill.page
+    page.context.grant_permissions(["clipboard-read"])
+    if not clipboard:  # to a page that came over plain http from another machine, browsers give none
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+    for title, begins in (("Python", "changes = {"), ("YAML", "lr: "), ("Optuna", "config |= {")):
+        page.evaluate("document.querySelector('#run-prescription .snippets').open = true")
+        page.get_by_role("button", name=f"Copy as {title}").focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name=f"Copy as {title}").filter(has_text="Copied").wait_for()
+        page.evaluate("delete navigator.clipboard")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith(begins)
+        assert copied.strip() == page.locator(".snippet", has_text=title).locator("pre").inner_text().strip()
+
+
+def test_what_is_unfolded_stays_inside_its_card(ill):
+    page = ill.page
+    page.evaluate("document.querySelectorAll('.beside details').forEach((one) => (one.open = true))")
+    wider = page.evaluate(
+        "[...document.querySelectorAll('.beside .card *')].filter((one) => !one.closest('pre, .scrolls')"
+        " && one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right)"
+        ".map((one) => one.className)"
+    )
+    page.evaluate("document.querySelectorAll('.beside details').forEach((one) => (one.open = false))")
+    assert wider == []
+
+
 @pytest.mark.slow  # another page to open
 def test_a_healthy_run_has_nothing_to_change(visit, address):
     page = _open(visit(), address, "nets/sound")
@@ -135,6 +177,7 @@ def test_an_unreadable_run_says_why(visit, address):
     page.goto(f"{address}/run?name=damaged")
     page.get_by_text("This run cannot be read").wait_for()
     page.get_by_text("not TensorBoard event files").wait_for()
+    page.get_by_label("First step shown").wait_for(state="hidden")  # there is no plot to set anything about
 
 
 def test_an_address_that_is_no_page_leads_back(visit, address):

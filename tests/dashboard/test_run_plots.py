@@ -140,6 +140,34 @@ def test_the_recommended_schedule_stands_beside_the_one_that_ran(ill):
     page.locator("#plot-lr .legendtext", has_text="recommended").wait_for()
 
 
+ANSWER = """({view, asked_s, told}) => {
+  const cards = [...document.querySelectorAll("[id^=plot-][id$=-card]")];
+  const styles = cards.map((card) => [card.id.slice(5, -5), {display: card.style.display}]);
+  const sent = {view, figures: {}, styles: Object.fromEntries(styles), caption: told, drawn: {asked_s}};
+  window.dash_clientside.set_props("run-plots", {data: sent});
+}"""
+
+
+def test_figures_that_a_newer_zoom_or_a_newer_answer_overtook_are_dropped(ill):
+    caption = ill.page.locator("#plots-caption")
+    before = caption.inner_text()
+    later = time.time() + 60
+    ill.page.evaluate(ANSWER, {"view": {"window": "3-9"}, "asked_s": later, "told": "of another zoom"})
+    ill.page.evaluate(ANSWER, {"view": {}, "asked_s": 1.0, "told": "asked for long ago"})
+    ill.page.wait_for_timeout(300)
+    assert caption.inner_text() == before
+    ill.page.evaluate(ANSWER, {"view": {}, "asked_s": later, "told": "of this zoom"})
+    ill.until("document.querySelector('#plots-caption').textContent === 'of this zoom'")
+    ill.page.evaluate(ANSWER, {"view": {}, "asked_s": later, "told": before})
+
+
+def test_the_plots_buttons_are_drawings_and_no_black_boxes(ill):
+    drawn = ill.page.locator(".modebar-btn svg")
+    assert drawn.count() > 0
+    grounds = drawn.evaluate_all("all => all.map((one) => getComputedStyle(one).backgroundColor)")
+    assert set(grounds) == {"rgba(0, 0, 0, 0)"}
+
+
 @pytest.mark.slow  # another page to open
 def test_two_hundred_layers_are_grouped_and_a_group_unfolds(visit, start, tmp_path, write_layers):
     write_layers(tmp_path / "deep")

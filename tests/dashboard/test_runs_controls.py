@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -69,6 +70,17 @@ def test_groups_have_heads_that_count_fold_by_mouse_and_key_and_stand_in_the_add
     heads.nth(2).wait_for()
 
 
+@pytest.mark.parametrize("way", ["ascending", "descending"])
+def test_a_run_that_does_not_tell_what_is_sorted_by_stands_last_either_way(table, way):
+    page = table.page
+    head = page.locator(".ag-header-cell", has_text="Loss")
+    while head.get_attribute("aria-sort") != way:
+        head.click()
+    table.until("document.querySelector('.ag-row[row-index=\"3\"]')?.textContent.includes('damaged')")
+    first = page.locator('.ag-row[row-index="0"]').inner_text()
+    assert ("sound" in first) == (way == "ascending")
+
+
 def test_columns_are_chosen_kept_and_put_away_by_escape(table):
     page = table.page
     page.locator(".columns-menu summary").click()
@@ -96,6 +108,26 @@ def test_a_telephone_chooses_columns_of_its_own_and_scrolls_only_the_table(visit
     page.reload()
     page.get_by_role("columnheader", name="Optimizer").wait_for(state="attached")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_a_running_run_shows_its_curve_how_far_it_has_come_and_what_is_left(visit, start, tmp_path):
+    with EventFile(tmp_path / "half") as log:
+        begun = time.time() - 500
+        told = {"schema": 1, "config": {"steps": 1000}, "optimizer": {"type": "SGD", "groups": [{"lr": 0.1}]}}
+        log.write_setup(json.dumps(told), begun)
+        for step in range(501):
+            log.write_step(step, begun + step, [("loss/train", 2.0 / (1 + step))], {})
+        log.flush()
+        one = visit()
+        page = _opened(one, start(tmp_path))
+        row = page.locator(".ag-row", has_text="half")
+        row.get_by_text("8 min left").wait_for()
+        assert "50 %" in row.inner_text() and "live" in row.inner_text()
+        assert row.get_by_role("img", name="step 500 of 1,000").is_visible()
+        bar, done = (row.locator(name).bounding_box()["width"] for name in (".bar", ".bar-done"))
+        assert done == pytest.approx(bar / 2, rel=0.05)
+        heights = [float(point.split(",")[1]) for point in row.locator("polyline").get_attribute("points").split()]
+        assert heights[0] == min(heights) < max(heights) == heights[-1]  # from top to bottom: it falls
 
 
 def test_a_run_that_vanishes_leaves_the_table_and_its_page_says_so(visit, start, write_run, tmp_path):

@@ -21,6 +21,8 @@ def test_health_is_seen_at_a_glance_and_the_worst_run_stands_first(visit, addres
     page.locator(".count", has_text="1unreadable").wait_for()
     page.locator('.ag-row[row-index="0"]', has_text="critical").wait_for()
     page.locator('.ag-row[row-index="3"]', has_text="healthy").wait_for()
+    cut = "one => one.getBoundingClientRect().right > one.closest('.ag-cell-value').getBoundingClientRect().right"
+    assert page.locator(".ag-row .health").evaluate_all(f"all => all.filter({cut}).map(one => one.textContent)") == []
 
 
 def test_a_row_tells_the_finding_the_first_change_and_the_numbers_or_why_there_are_none(visit, address, samples):
