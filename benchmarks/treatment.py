@@ -3,8 +3,8 @@
 Each kind of fault of the fixtures, in each task that has it, with seeds that no fixture has, is treated by
 `diagnose.treat` (at most three rounds), if it really shows by the fixtures' criteria. Cured is what ends healthy and
 reaches 95 % of the sound twin's validation metric (accuracy, or explained variance). Beside it: changing nothing,
-dividing the rate by 10 (up to three times, until healthy), and a random search of as many trials, whose best by
-validation counts. What lies in data or code counts as cured where the cause named first is the true one; the others
+dividing the rate by 10 (up to three times, until healthy), and a random search of as many trials, of which the best
+healthy one counts. What lies in data or code counts as cured where the cause named first is the true one; the others
 cannot cure it.
 Results go line by line to DIRECTORY/treatment.jsonl, and what stands there is not done again; take another directory
 after a change of the code.

@@ -17,7 +17,7 @@ SHORTEST = 4  # values of an epoch
 FEWEST = 3  # epochs
 SHORTEST_FOR_BLOCKS = 10  # values of an epoch: what a short one has used up says what its rest must be
 WHITE_TURNS, TURN_SPREAD = 2 / 3, 0.42  # of the values, and its error times √n: white noise (Bienaymé 1874)
-TURN_ERRORS = 5.0  # below that
+TURN_ERRORS, LEFT_ERRORS = 5.0, 3.0  # below that; and of what a running mean leaves
 FEWEST_TURNS = 0.3  # of the values: what is smoother is no noise of batches
 DRIFTS = 0.5  # a sum or mean of noise turns at half of its values, and rises as often as it falls
 TOGETHER = 3.0  # errors: turns, rises and the correlation, together (Stouffer 1949)
@@ -57,19 +57,35 @@ def comes_in_blocks(run: Run) -> bool:
 
     It falls for some steps and leaps at the next class: it turns far less often than the loss of batches that have
     nothing to do with each other, rises less often than it falls, and leaps at the same steps of each epoch. A running
-    mean of shuffled data turns seldom too, and does no more than that. Only of our own logs: others' may be anything.
+    mean of shuffled data turns seldom too, but what each step adds to it does not. Only of our own logs: others' may
+    be anything.
     """
     loss, epoch = _told(run)
     if loss is None or epoch is None or epoch < SHORTEST_FOR_BLOCKS or not run.setup.environment:
         return False
-    leaps = np.diff(beside_trend(loss))
-    turns = float((np.sign(leaps[1:]) * np.sign(leaps[:-1]) < 0).mean())
-    if not FEWEST_TURNS <= turns <= WHITE_TURNS - TURN_ERRORS * TURN_SPREAD / len(leaps) ** 0.5:
+    beside = beside_trend(loss)
+    leaps, turns = np.diff(beside), _turns(beside)
+    white = _turns(_without_mean(beside)) > WHITE_TURNS - LEFT_ERRORS * TURN_SPREAD / len(beside) ** 0.5
+    if white or not FEWEST_TURNS <= turns <= WHITE_TURNS - TURN_ERRORS * TURN_SPREAD / len(leaps) ** 0.5:
         return False
     half = DRIFTS / len(leaps) ** 0.5  # the error of a share of one half
     seldom, falls = (DRIFTS - turns) / half, (DRIFTS - float((leaps > 0).mean())) / half
     again = _at_an_epoch(_ranks(leaps), epoch) / (1.5 / len(leaps)) ** 0.5  # leaps of noise are a moving average
     return bool(again > 1 and (seldom + falls + again) / 3**0.5 > TOGETHER)
+
+
+def _turns(values: Values) -> float:
+    """The share of the values that are higher, or lower, than both their neighbours."""
+    signs = np.sign(np.diff(values))
+    return float((signs[1:] * signs[:-1] < 0).mean())
+
+
+def _without_mean(values: Values) -> Values:
+    """What each value adds to the exponential mean of those before: of smoothed noise that is white again."""
+    off = values - values.mean()
+    kept = float((off[1:] * off[:-1]).sum() / max(float((off * off).sum()), 1e-300))
+    left: Values = off[1:] - kept * off[:-1]
+    return left
 
 
 def _told(run: Run) -> tuple[Series | None, float | None]:

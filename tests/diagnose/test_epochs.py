@@ -29,13 +29,13 @@ def _run(loss, rate=None, *, per_epoch=PER_EPOCH, ours=True):
 
 
 def _class_after_class(seed):
-    """At each new class the loss leaps by what is that class's own at that time, falls while it lasts, and drifts."""
+    """At each new class the loss leaps, by what is its own at that time, and falls faster and faster; it drifts."""
     draw = np.random.default_rng(seed)
     at = np.arange(STEPS) % PER_EPOCH
     own = draw.uniform(1.0, 3.0, PER_EPOCH // PER_CLASS + 1)[at // PER_CLASS]
     now = draw.uniform(0.2, 1.8, STEPS)[np.cumsum(at % PER_CLASS == 0)]
-    noise, drift = draw.normal(0, 0.1, STEPS), draw.normal(0, 0.2, STEPS).cumsum()
-    return 5 + own * now * (1 - (at % PER_CLASS) / PER_CLASS) + noise + drift
+    noise, drift = draw.normal(0, 0.05, STEPS), draw.normal(0, 0.1, STEPS).cumsum()
+    return 5 + own * now * (1 - (at % PER_CLASS / PER_CLASS) ** 2) + noise + drift
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -62,7 +62,28 @@ def test_a_loss_that_falls_as_smoothly_as_without_batches_comes_in_no_blocks():
         assert not epochs.comes_in_blocks(_run(loss)) and not epochs.repeats(_run(loss))
 
 
-def test_what_another_tool_may_have_smoothed_is_not_judged_by_its_turns():
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.9])
+def test_a_smoothed_loss_of_shuffled_data_is_hardly_ever_taken_for_one_of_sorted_data(kept):
+    assert sum(epochs.comes_in_blocks(_run(_smoothed(seed, kept))) for seed in range(100)) <= 3
+
+
+def _smoothed(seed, kept):
+    """Noise with a long upper tail, as losses have, through a running mean of that decay."""
+    value, values = 1.0, []
+    for one in np.random.default_rng(seed).lognormal(0, 0.7, STEPS):
+        value = kept * value + (1 - kept) * one
+        values.append(value)
+    return values
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_mean_that_begins_anew_with_each_epoch_follows_no_order_of_the_data(seed):
+    noise = np.random.default_rng(seed).normal(1.0, 0.1, (7, PER_EPOCH)) + np.exp(-np.arange(7) / 2)[:, None]
+    mean = (noise.cumsum(1) / np.arange(1, PER_EPOCH + 1)).ravel()[:STEPS]
+    assert not epochs.repeats(_run(mean)) and not epochs.comes_in_blocks(_run(mean))
+
+
+def test_what_another_tool_may_have_done_to_a_loss_is_not_judged_by_its_turns():
     loss = _class_after_class(0)
     assert epochs.comes_in_blocks(_run(loss)) and not epochs.comes_in_blocks(_run(loss, ours=False))
 

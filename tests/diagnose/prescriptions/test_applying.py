@@ -28,6 +28,8 @@ def applied(config, *moves):
         ({"warmup_ratio": 0.0, "max_steps": 1000}, ("warmup_steps", 0, 50), {"warmup_ratio": 0.05, "max_steps": 1000}),
         ({"epochs": 10}, ("steps", 1000, 2000), {"epochs": 20}),
         ({"max_steps": 1000}, ("epochs", 6.5, 13), {"max_steps": 2000}),
+        ({"epochs": 3}, ("steps", 1000, 400), {"epochs": 1}),
+        ({"num_train_epochs": 1.0}, ("steps", 1000, 300), {"num_train_epochs": 0.3}),
         ({"scheduler": "constant"}, ("scheduler", None, "cosine"), {"scheduler": "cosine"}),
         ({"shuffle": False}, ("shuffle", None, True), {"shuffle": True}),
     ],
@@ -43,6 +45,8 @@ def test_a_change_lands_under_the_user_s_name_and_in_the_user_s_unit(config, mov
         ({"batch_size": 32}, ("lr", 0.1, 0.01)),  # no place for it
         ({"lr": 0.1}, ("lr", None, "a tenth of it")),  # words for a number
         ({"lr": "auto"}, ("lr", 0.1, 0.01)),
+        ({"epochs": 1}, ("steps", 1000, 300)),  # there is no third of an epoch for what counts whole ones
+        ({"batch_size": 1, "accumulation_steps": 64}, ("batch_size", 64, 32)),
         ({"data": "imagenet"}, ("data", None, "check the batches just before step 3")),  # for a person
         ({"warmup_ratio": 0.0}, ("warmup_steps", 0, 50)),  # of a length that nobody knows
     ],

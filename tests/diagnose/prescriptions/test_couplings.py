@@ -130,6 +130,18 @@ def test_momentum_and_rate_keep_the_length_of_a_long_step(beta, lr):
     assert scaling.momentum_for(0.9, lr, there) == pytest.approx(max(beta, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("config", "changes", "stays"),
+    [
+        ({"width": 64, "dropout": 0.7}, {"width": 128}, "dropout"),  # 0.5 is as far as it goes upwards
+        ({"lr": 5.0, "batch_size": 32, "optimizer": "SGD"}, {"batch_size": 64}, "lr"),
+        ({"weight_decay": 0.4, "batch_size": 32, "lr": 0.1, "optimizer": "SGD"}, {"batch_size": 64}, "weight_decay"),
+    ],
+)
+def test_what_lies_beyond_its_sane_range_already_is_never_pulled_the_other_way(config, changes, stays):
+    assert stays not in after(config, **changes)
+
+
 @given(momentum=st.floats(0.0, 0.99), raised=st.floats(1, 1000))
 def test_no_rate_leaves_less_momentum_than_a_half_or_what_there_was(momentum, raised):
     assert min(momentum, 0.5) <= scaling.momentum_for(momentum, 0.1, 0.1 * raised) <= momentum + 1e-12

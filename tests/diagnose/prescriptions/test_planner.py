@@ -103,6 +103,15 @@ def test_numbers_that_the_log_does_not_hold_are_not_invented():
     assert change.before is None and change.after == "a tenth of it"
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy", "setting"),
+    [("max_grad_norm", "clip_gradients", "max_norm"), ("num_train_epochs", "train_longer", "epochs")],
+)
+def test_a_dose_begins_at_what_the_config_holds_whatever_it_is_called_there(name, remedy, setting):
+    dose = DOSES[remedy](Run("r", Setup(config={name: 10})), {})
+    assert dose is not None and (dose.setting, dose.before) == (setting, 10)
+
+
 def settings_with(lr, steps=1000, *, unsteady=True, **config):
     rates = np.full(steps, lr) if np.isscalar(lr) else np.asarray(lr, float)
     logged = Series(np.arange(1, len(rates) + 1), rates, np.zeros(len(rates)))

@@ -16,7 +16,7 @@ import diagnose
 from diagnose.diagnosis import Change
 from diagnose.errors import InvalidArgumentError
 from diagnose.prescriptions.titration import further, has_just_begun, is_overdone
-from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following, _why_stop
+from diagnose.prescriptions.treatment import Round, Treatment, _better, _end, _following, _times_longer, _why_stop
 from diagnose.reports.treatment import line
 from diagnose.run import Series
 
@@ -120,9 +120,10 @@ def _with_adamw(diagnosis):
 
 
 def _with_accuracy(one, end):
-    series = Series(np.array([1, 2]), np.array([0.1, end]), np.zeros(2))
-    run = replace(one.diagnosis.run, scalars={**one.diagnosis.run.scalars, "accuracy/validation": series})
-    return replace(one, diagnosis=replace(one.diagnosis, run=run))
+    told = {name: series for name, series in one.diagnosis.run.scalars.items() if name != "accuracy/validation"}
+    if end is not None:
+        told["accuracy/validation"] = Series(np.array([1, 2, 3]), np.array([0.1, end or 0.1, end]), np.zeros(3))
+    return replace(one, diagnosis=replace(one.diagnosis, run=replace(one.diagnosis.run, scalars=told)))
 
 
 def _three_rounds():
@@ -175,6 +176,19 @@ def test_a_training_that_would_end_beyond_the_budget_is_not_begun():
     done = [Round(CONFIG, _three_rounds()[0].diagnosis, made=(twice,), seconds=1000.0)]
     assert _why_stop(done, {}, 3, time.monotonic() + 2500) is None
     assert _why_stop(done, {}, 3, time.monotonic() + 1500) == "budget used up"
+
+
+@pytest.mark.parametrize(
+    ("changes", "longer"),
+    [
+        ({"lr": (1.0, 0.1)}, 1), ({"steps": (100, 300)}, 3), ({"epochs": (2, 4), "batch_size": (64, 16)}, 2),
+        ({"batch_size": (32, 128)}, 4), ({"batch_size": (32, 16), "accumulation_steps": (1, 2)}, 1),
+        ({"width": (64, 128)}, 4), ({"depth": (2, 4), "steps": (100, 200)}, 4),
+    ],
+)  # fmt: skip
+def test_a_training_takes_as_much_longer_as_it_has_to_compute(changes, longer):
+    made = [Change("", "", setting, before, after, "", ()) for setting, (before, after) in changes.items()]
+    assert _times_longer(made) == pytest.approx(longer)
 
 
 def test_a_rate_that_goes_further_up_gets_its_decay_with_it():
@@ -253,12 +267,33 @@ def test_another_optimizer_is_judged_after_its_rate_was_moved():
     assert _following([*done[:3], replace(done[3], diagnosis=ill)])[0] != 3
 
 
-def test_the_best_of_equals_is_the_most_accurate():
-    one, other = (Round(CONFIG, each.diagnosis) for each in _three_rounds()[1:])
-    more, less = (_with_accuracy(each, end) for each, end in ((one, 0.7), (other, 0.8)))
-    assert _end(more) < _end(less)
-    assert Treatment((one, other), "healthy").best is one
-    assert Treatment((more, less), "healthy").best is less
+@pytest.mark.parametrize(
+    ("accuracies", "better"),
+    [
+        ((0.7, 0.8), 1), ((0.79, 0.8), 0), ((0.7, np.nan), 0), ((None, 0.8), 0), ((70.0, 80.0), 1),
+    ],
+)  # fmt: skip
+def test_the_best_of_equals_is_clearly_the_most_accurate_else_that_of_lowest_loss(accuracies, better):
+    equals = [Round(CONFIG, each.diagnosis) for each in _three_rounds()[1:]]
+    assert _end(equals[0]) < _end(equals[1])
+    rounds = tuple(_with_accuracy(one, end) for one, end in zip(equals, accuracies, strict=True))
+    assert Treatment(rounds, "healthy").best is rounds[better]
+
+
+def test_where_a_loss_ends_is_a_level_and_no_single_value():
+    one = _three_rounds()[1]
+    loss = one.diagnosis.run.scalar("loss/train")
+    assert loss is not None
+    values = np.where(loss.steps == loss.steps[-1], 50.0, loss.values)
+    run = replace(one.diagnosis.run, scalars={"loss/train": Series(loss.steps, values, loss.wall_times)})
+    assert _end(replace(one, diagnosis=replace(one.diagnosis, run=run))) < 1
+
+
+def test_a_last_round_leaves_nothing_of_what_could_have_followed_once_one_was_healthy(train):
+    treatment = diagnose.treat(train, {**CONFIG, "lr": 20.0}, rounds=1, on_round=lambda _: None)
+    assert treatment.cured and treatment.rounds[-1].left == () == treatment.rounds[-1].made
+    ill = diagnose.treat(train, {**CONFIG, "lr": 20.0}, rounds=0, on_round=lambda _: None).rounds[-1]
+    assert ill.left == ill.diagnosis.prescription.changes and "lr" in {change.setting for change in ill.left}
 
 
 def test_a_lowered_rate_goes_back_no_further_than_the_curvature_bears():

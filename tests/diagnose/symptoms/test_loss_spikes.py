@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from diagnose import symptoms
 from diagnose.causes import ranked
 from diagnose.findings import Severity
+from diagnose.run import Series
 from tests.diagnose.symptoms.curve_trainings import train, wrong_labels
 
 SPOILT = (200, 290, 350, 430, 520)
@@ -57,3 +60,18 @@ def test_leaps_that_a_rising_loss_announces_point_to_the_rate_and_others_to_the_
     assert (finding.evidence["regular"], finding.evidence["out_of_calm"]) == ("no", calm)
     likely = [cause.id for cause in ranked([finding], run) if cause.id in {"bad_data", "lr_too_high"}]
     assert likely[0] == first
+    (finding,) = symptoms.find(_seldom(run), ["loss_spikes"])
+    assert finding.evidence["out_of_calm"] == "unknown"
+
+
+def test_leaps_out_of_a_loss_that_does_not_move_at_all_come_out_of_a_calm(run_with):
+    loss = np.where(np.isin(np.arange(600), (150, 290, 351, 520)), 6.0, 1.0)
+    with np.errstate(all="raise"):
+        (finding,) = symptoms.find(run_with(**{"loss/train": loss}), ["loss_spikes"])
+    assert finding.evidence["out_of_calm"] == "yes"
+
+
+def _seldom(run):
+    """The same values, each fifty steps after the last."""
+    loss = run.scalars["loss/train"]
+    return replace(run, scalars={"loss/train": Series(50 * loss.steps, loss.values, loss.wall_times)})
