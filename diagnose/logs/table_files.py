@@ -6,11 +6,12 @@ import csv
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from diagnose.errors import NoRunError
-from diagnose.logs.tables import TEXT_COLUMNS
+from diagnose.logs.tables import NAN, TEXT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +21,15 @@ LARGEST_JSON: Final = 500_000_000  # bytes: as Python's objects it takes ten tim
 MOST_CELLS: Final = 100_000_000  # rows × columns; a small file may claim far more
 LONGEST_HEADER: Final = 1_000_000  # bytes of a table's first line
 MOST_UNPACKED: Final = 2_000_000_000  # bytes of a Parquet file with texts in it
+MISSING: Final = ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "null", "NULL", "None")  # as training tools write it
 SEPARATORS: Final = ",;\t|"  # of equals, the first
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A table of text. Rows with more values than the first line has names lose them or are left out."""
+    """A table of text, in which “nan” stays one: a loss that is no number is no missing value.
+
+    Rows with more values than the first line has names lose them or are left out.
+    """
     import pandas as pd
 
     _no_larger(path, LARGEST)
@@ -50,7 +55,8 @@ def _read_csv(path: Path, separator: str, *, quoted: bool) -> pd.DataFrame:
 
     return pd.read_csv(
         path, sep=separator, skipinitialspace=True, on_bad_lines="skip", index_col=False, low_memory=False,
-        encoding_errors="replace", quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        encoding_errors="replace", keep_default_na=False, na_values=list(MISSING),
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
     )  # fmt: skip
 
 
@@ -84,20 +90,25 @@ def read_json(path: Path) -> Any:
 
 
 def table_of_rows(path: Path, rows: Iterable[Any]) -> pd.DataFrame:
-    """A table of objects, one row each."""
+    """A table of objects, one row each; “nan” where one holds that, nothing where it has no such name."""
     import pandas as pd
 
-    told = [row for row in rows if isinstance(row, dict)]
+    told = [{name: _kept(value) for name, value in row.items()} for row in rows if isinstance(row, dict)]
     _no_more_cells(path, len(told), len({name for row in told for name in row}))
     return pd.DataFrame(told)
 
 
 def table_of_columns(path: Path, columns: Mapping[str, list[Any]]) -> pd.DataFrame:
-    """A table of lists, one column each; the shorter ones end early."""
+    """A table of lists, one column each; “nan” where one holds that, nothing where a shorter one has ended."""
     import pandas as pd
 
     _no_more_cells(path, max(map(len, columns.values()), default=0), len(columns))
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    return pd.DataFrame({name: pd.Series(list(map(_kept, values)), dtype=object) for name, values in columns.items()})
+
+
+def _kept(value: Any) -> Any:
+    """What a table would hold as a missing value, as a word."""
+    return NAN if isinstance(value, float) and isnan(value) else value
 
 
 def _objects(text: str) -> Iterable[Mapping[str, Any]]:

@@ -20,6 +20,8 @@ TIME_COLUMNS: Final = ("_timestamp", "timestamp", "wall_time")
 KEY_COLUMNS: Final = ("key", "metric", "metric_name", "tag")  # of a long table: one value in a row, and what it is
 RUN_COLUMNS: Final = ("run_id", "run id", "run_uuid", "run")
 TEXT_COLUMNS: Final = frozenset({*KEY_COLUMNS, *RUN_COLUMNS})
+NAN: Final = "nan"
+NAN_WORDS: Final = frozenset({NAN, "-nan", "+nan"})
 SPREADS: Final = ("__MIN", "__MAX")  # what a W&B export adds beside each curve
 APART: Final = " - "  # between a run's name and a metric's, in a W&B export
 EARLIEST: Final = 1e9  # seconds since the epoch: smaller ones are no times of day
@@ -55,7 +57,7 @@ def _of_wide_table(table: pd.DataFrame) -> EventData:
     steps, times = _steps(numbers, len(table)), _times(numbers, len(table))
     data, twins = EventData(events=len(table)), Twins()
     for name, values in numbers.items():
-        logged = ~np.isnan(values)
+        logged = _logged(table[name], values)
         if not _counts(name.rpartition(APART)[2]) and not name.endswith(SPREADS) and logged.any():
             data.scalar(name).extend(steps[logged], times[logged], values[logged], twins)
     return data
@@ -70,7 +72,7 @@ def _of_long_table(table: pd.DataFrame, key: str, value: str, run: str | None) -
         tags = table[run].astype(str) + APART + tags
     data, twins = EventData(events=len(table)), Twins()
     for tag, rows in tags.groupby(tags, sort=False).indices.items():
-        logged = np.asarray(rows)[~np.isnan(values[rows])]
+        logged = np.asarray(rows)[_logged(table[value].iloc[rows], values[rows])]
         if logged.size:
             data.scalar(printable(str(tag))).extend(steps[logged], times[logged], values[logged], twins)
     return data
@@ -100,6 +102,28 @@ def _several_runs(data: EventData) -> Iterator[str]:
 def _counts(name: str) -> bool:
     """Whether a column tells when, not what; a table that was kept with its rows' numbers has one without a name."""
     return name.lower() in {*STEP_COLUMNS, *TIME_COLUMNS} or name.startswith("Unnamed: ")
+
+
+def _logged(column: pd.Series, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of its values were logged: numbers, and the “nan” that it ends in.
+
+    A loss that is no number stays none. Between numbers “nan” is how some tables write that there is nothing, and so it
+    is at the end where no more of them stand there than did in between.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    logged: NDArray[np.bool_] = ~np.isnan(values)
+    at = np.flatnonzero(logged)
+    if is_numeric_dtype(column.dtype) or not at.size:
+        return logged
+    cells, end = column.to_numpy(object), at[-1] + 1
+    said = np.fromiter(
+        (isinstance(cell, str) and cell.strip().lower() in NAN_WORDS for cell in cells), bool, len(cells)
+    )
+    longest = int(np.diff(at).max(initial=1)) - 1 if said[:end].any() else 0
+    if said[end:].sum() > longest:
+        logged[end:] = said[end:]
+    return logged
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:

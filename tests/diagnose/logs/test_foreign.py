@@ -31,8 +31,36 @@ def test_lightnings_csv_has_train_and_validation_in_rows_of_their_own(tmp_path):
 def test_a_bare_table_counts_its_rows(tmp_path):
     (tmp_path / "mine.csv").write_text("training_loss, val_loss, time\n0.9, 0.8, 0.2\n0.7, 0.75, 0.1\nNaN, 0.7, 0.1\n")
     run = diagnose.load(tmp_path / "mine.csv")
-    assert train(run) == ([0, 1], [0.9, 0.7])
+    steps, values = train(run)
+    assert steps == [0, 1, 2] and values[:2] == [0.9, 0.7] and np.isnan(values[2])
     assert run.scalars["loss/validation"].values.tolist() == [0.8, 0.75, 0.7]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "metrics.jsonl", "trainer_state.json"])
+def test_a_loss_that_ends_in_no_number_is_seen_and_what_was_not_logged_is_not(tmp_path, name):
+    losses = [1 / (step + 1) if step < 50 else float("nan") for step in range(80)]
+    if name == "log.csv":  # as Lightning's and Keras's loggers write
+        rows = [f"{step},{loss},{1.0 if step % 10 == 9 else ''}" for step, loss in enumerate(losses)]
+        (tmp_path / name).write_text("\n".join(["step,train_loss,val_loss", *rows]))
+    else:
+        each = [
+            {"step": step, "loss": loss} | ({"eval_loss": 1.0} if step % 10 == 9 else {})
+            for step, loss in enumerate(losses)
+        ]
+        text = json.dumps({"log_history": each}) if name.endswith("state.json") else "\n".join(map(json.dumps, each))
+        (tmp_path / name).write_text(text)
+    run = diagnose.load(tmp_path)
+    assert np.isnan(train(run)[1]).tolist() == [step >= 50 for step in range(80)]
+    assert len(run.scalars["loss/validation"]) == 8
+    assert [f.id for f in diagnose.examine(run).findings if f.severity.value == "critical"] == ["nan_loss"]
+
+
+@pytest.mark.parametrize("rows", [95, 100, 99])
+def test_nan_between_numbers_is_a_gap_and_so_is_as_much_of_it_at_the_end(tmp_path, rows):
+    lines = [f"{step},{1 / (step + 1)},{0.5 if step % 10 == 0 else 'nan'}" for step in range(rows)]
+    (tmp_path / "log.csv").write_text("\n".join(["step,loss,val_loss", *lines]))
+    run = diagnose.load(tmp_path)
+    assert np.isfinite(run.scalars["loss/validation"].values).all() and len(run.scalars["loss/train"]) == rows
 
 
 def test_other_separators_are_found_out(tmp_path):
