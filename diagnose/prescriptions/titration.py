@@ -192,7 +192,8 @@ def _decay(diagnosis: Diagnosis, found: Found) -> tuple[Change, ...]:
 
 
 def _longer(diagnosis: Diagnosis) -> tuple[Change, ...]:
-    return _move("train_longer", train_longer(diagnosis.run, {}), diagnosis)
+    dose = train_longer(diagnosis.run, {})
+    return _move("train_longer", dose, diagnosis) if dose is not None else ()
 
 
 def _move(name: str, dose: Dose, diagnosis: Diagnosis) -> tuple[Change, ...]:

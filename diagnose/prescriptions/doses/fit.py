@@ -45,10 +45,12 @@ def _as_far(run: Run, best: int) -> int:
     return max(round(float(until) * run.length), 1)
 
 
-def train_longer(run: Run, _: Found) -> Dose:
-    """Twice as long."""
+def train_longer(run: Run, _: Found) -> Dose | None:
+    """Twice as long; nothing where no length is known."""
     epochs = settings_of(run).number("epochs")
     setting, before = ("epochs", epochs) if epochs else ("steps", float(run.length))
+    if not before:
+        return None
     return Dose(setting, whole(before), whole(2 * before), "The loss was still falling when the run ended.")
 
 
