@@ -9,7 +9,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(value: Any) -> Any:
-    """The value with every control, bidirectional and surrogate character in its strings replaced.
+    """The value with every character in its strings replaced that does not print, and unusual spaces by plain ones.
 
     Looks into lists and dictionaries, keys included; other values stay as they are.
     """
@@ -23,5 +23,7 @@ def printable(value: Any) -> Any:
 
 
 def _character(character: str) -> str:
-    # Categories Cc (control), Cf (format: bidirectional marks among them), Cs (surrogates), Zl and Zp (line ends).
-    return REPLACEMENT if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else character
+    # Controls, formats (bidirectional marks among them), surrogates, line ends, and what Unicode has not assigned yet.
+    if character.isprintable():
+        return character
+    return " " if unicodedata.category(character) == "Zs" else REPLACEMENT
