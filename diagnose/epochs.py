@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
 from diagnose import curves
@@ -42,6 +44,11 @@ def beside_trend(loss: Series) -> Values:
     return (sound.values - trend)[len(sound) // 4 :][-LONGEST_LOOK:]
 
 
+def has_an_order(run: Run) -> bool:
+    """Whether the loss follows an order of the data, by either of two signs."""
+    return repeats(run) or comes_in_blocks(run)
+
+
 def repeats(run: Run) -> bool:
     """Whether the loss of a step goes with that of the same step of the next epoch (Spearman's rank correlation)."""
     loss, epoch = _told(run)
@@ -65,8 +72,9 @@ def comes_in_blocks(run: Run) -> bool:
         return False
     beside = beside_trend(loss)
     leaps, turns = np.diff(beside), _turns(beside)
-    white = _turns(_without_mean(beside)) > WHITE_TURNS - LEFT_ERRORS * TURN_SPREAD / len(beside) ** 0.5
-    if white or not FEWEST_TURNS <= turns <= WHITE_TURNS - TURN_ERRORS * TURN_SPREAD / len(leaps) ** 0.5:
+    if turns < FEWEST_TURNS or _short_of_white(beside) < TURN_ERRORS:
+        return False
+    if _short_of_white(_without_mean(beside)) < LEFT_ERRORS:
         return False
     half = DRIFTS / len(leaps) ** 0.5  # the error of a share of one half
     seldom, falls = (DRIFTS - turns) / half, (DRIFTS - float((leaps > 0).mean())) / half
@@ -78,6 +86,11 @@ def _turns(values: Values) -> float:
     """The share of the values that are higher, or lower, than both their neighbours."""
     signs = np.sign(np.diff(values))
     return float((signs[1:] * signs[:-1] < 0).mean())
+
+
+def _short_of_white(values: Values) -> float:
+    """By how many errors they turn less often than white noise."""
+    return (WHITE_TURNS - _turns(values)) / TURN_SPREAD * sqrt(len(values) - 1)
 
 
 def _without_mean(values: Values) -> Values:
@@ -105,8 +118,8 @@ def _begins_anew(loss: Series, epoch: float) -> bool:
     per_value = float(np.median(np.diff(sound.steps)))
     since = (sound.steps[1:] / per_value - 1) % epoch / epoch
     leaps = np.abs(np.diff(sound.values))
-    first, later = (float(np.median(leaps[part])) for part in (since < BEGINS, since > SETTLED) if part.any())
-    return first > SHRUNK * later
+    first, later = leaps[since < BEGINS], leaps[since > SETTLED]
+    return bool(len(first) and len(later) and np.median(first) > SHRUNK * np.median(later))
 
 
 def _at_an_epoch(ranks: Values, epoch: float) -> float:

@@ -89,8 +89,7 @@ def _by_turning_points(run: Run, loss: Series, fall: float) -> Finding | None:
     slow = curves.noise(loss.finite.values)
     # Of a running mean noise is seen at longer lags alone, and neighbours do not average it out. Data in a fixed order
     # look like one too: but such a loss gets nowhere beside its swings.
-    ordered = epochs.repeats(run) or epochs.comes_in_blocks(run)
-    smoothed = _was_smoothed(loss.finite.values) and fall > PROGRESS * slow and not ordered
+    smoothed = _was_smoothed(loss.finite.values) and fall > PROGRESS * slow and not epochs.has_an_order(run)
     if smoothed:
         noise = max(noise, slow)
     for points in RESOLUTIONS:

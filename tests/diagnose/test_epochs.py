@@ -83,6 +83,14 @@ def test_a_mean_that_begins_anew_with_each_epoch_follows_no_order_of_the_data(se
     assert not epochs.repeats(_run(mean)) and not epochs.comes_in_blocks(_run(mean))
 
 
+def test_an_epoch_of_few_values_that_lie_between_its_beginnings_is_read():
+    steps = 75 + 50 * np.arange(40)
+    loss = Series(steps, np.random.default_rng(0).normal(size=40), np.zeros(40))
+    run = Run("r", Setup(config={"dataset_size": 200 * BATCH, "batch_size": BATCH}), {"loss/train": loss})
+    assert epochs.length(run, loss) == 4
+    assert not epochs.repeats(run)
+
+
 def test_what_another_tool_may_have_done_to_a_loss_is_not_judged_by_its_turns():
     loss = _class_after_class(0)
     assert epochs.comes_in_blocks(_run(loss)) and not epochs.comes_in_blocks(_run(loss, ours=False))
