@@ -161,7 +161,9 @@ data = [{"input_ids": words, "labels": words.clone()}] * 64
 trainer = Trainer(model, arguments, train_dataset=data, callbacks=[Breaks(), watching])
 trainer.train()
 losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-print("RANK", json.dumps([arguments.process_index, trainer.state.global_step, losses[:10], str(watching.halted)]))
+print(flush=True)  # both ranks write to one pipe: what is told goes in one piece, on a line of its own
+told = [arguments.process_index, trainer.state.global_step, losses[:10], str(watching.halted)]
+print("\\nRANK", json.dumps(told), flush=True)
 """
 
 
