@@ -27,6 +27,7 @@ MOVING_LOSSES: Final = re.compile(
     r"|loss[/_.](d|g|disc|gen|discriminator|generator|critic|actor|policy|td|adv|gan)($|[/_.])"
 )
 STABLE: Final = 2.0  # η·λ_max of plain gradient descent, K20 (stability-scaling §2)
+RANKS: Final = "data_parallel_ranks"  # what a log calls them
 NO: Final = ("", "0", "no", "none", "false", "off")
 SMALL_SET: Final = 100_000  # samples: of fewer a run passes all, often; web-scale text is passed once (K41)
 WEIGHT_LAYERS: Final = ("Linear", "Conv", "Bilinear")
@@ -51,7 +52,7 @@ def accumulation(setup: Setup) -> float:
 
 def ranks(setup: Setup) -> float:
     """Processes whose gradients are averaged at a step, 1 where the log tells of none."""
-    told = setup.environment.get("data_parallel_ranks")
+    told = setup.environment.get(RANKS)
     return float(told) if isinstance(told, int | float) and told >= 1 else 1.0
 
 

@@ -20,6 +20,11 @@ class UnavailableError(Exception):
     """What was to be had from running the model once more cannot be had; the message says why."""
 
 
+def has_other_ranks() -> bool:
+    """Whether other processes train beside this one, and have met it."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 @contextmanager
 def no_collectives() -> Iterator[None]:
     """Whatever would communicate with other ranks raises `UnavailableError` instead, and so does the end then.
@@ -27,7 +32,7 @@ def no_collectives() -> Iterator[None]:
     Ranks look when they like: a collective that one of them launched here would meet another one of the
     others' training. Backward passes within are watched too. Without other ranks nothing is watched.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not has_other_ranks():
         yield
         return
     refusal = _Refusal()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from diagnose.facts import RANKS
 from diagnose.hooks.layers import LayerTable, device_of
 from diagnose.hooks.sharding import local, plain_type
 from diagnose.run import Layer, Setup
@@ -45,7 +46,7 @@ def setup_of(
         environment={
             **environment(device_of(layers.model)),
             "grad_scaler": type(scaler).__name__ if _scales(scaler) else None,
-            **({"data_parallel_ranks": ranks} if ranks > 1 else {}),
+            **({RANKS: ranks} if ranks > 1 else {}),
             **({"autocast": str(autocast)} if autocast is not None else {}),
             **({"noise_scale_from": noise_source} if noise_source else {}),
         },

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from diagnose.errors import TrainingHalted
 from diagnose.examination import examine
 from diagnose.findings import Finding, Severity
+from diagnose.hooks.collectives import has_other_ranks
 from diagnose.hooks.guard import Guard
 
 LEAD = 50  # steps from a finding to the halt of several ranks: their hosts may be some apart while devices lag behind
@@ -43,14 +44,14 @@ class Halting:
         """Halt at `step`, if it is to be halted for that finding, or when all ranks can. The first one counts."""
         if finding.id in self._symptoms and self._appointment is None:
             self._appointment = step, finding
-            if _others_train():
+            if has_other_ranks():
                 self._guard.run("halting on all ranks", self._leave_word, finding, step + LEAD)
 
     def due(self, step: int) -> Finding | None:
         """For what this rank halts at `step`."""
         if not self._symptoms:
             return None
-        if self._appointment is None and not self._is_kept and step % EVERY == 0 and _others_train():
+        if self._appointment is None and not self._is_kept and step % EVERY == 0 and has_other_ranks():
             self._guard.run("halting on all ranks", self._look)
         if self._appointment is None or step < self._appointment[0]:
             return None
@@ -82,15 +83,10 @@ def halted(finding: Finding, directory: Path) -> TrainingHalted:
 
     Only rank 0's has: the log is its own, and it may be closing it still.
     """
-    if _others_train() and dist.get_rank() > 0:
+    if has_other_ranks() and dist.get_rank() > 0:
         return TrainingHalted(finding)
     try:
         diagnosis = examine(directory)
     except Exception:  # noqa: BLE001  the finding is known and must be told, whatever else cannot be
         diagnosis = None
     return TrainingHalted(finding, diagnosis)
-
-
-def _others_train() -> bool:
-    """Whether there are other ranks."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from diagnose.hooks.collectives import has_other_ranks
+
 # Modules that shape a signal without owning parameters; the first of them to run after a layer is its activation.
 ACTIVATIONS = (
     nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh,
@@ -115,9 +117,7 @@ def replicas(model: nn.Module) -> int:
 
 def shares_unseen(model: nn.Module) -> bool:
     """Whether other ranks may take part in the model's gradients without the model telling."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return False
-    return _averaging(model) is None
+    return has_other_ranks() and _averaging(model) is None
 
 
 def _averaging(model: nn.Module) -> nn.parallel.DistributedDataParallel | None:

@@ -10,6 +10,7 @@ from typing import Final
 from diagnose.causes import known_causes
 from diagnose.comparing.settings import Difference
 from diagnose.diagnosis import Cause, Change, Diagnosis
+from diagnose.facts import RANKS
 from diagnose.prescriptions.couplings import GRAPH
 from diagnose.prescriptions.scaling import adaptive_lr_for_batch
 from diagnose.prescriptions.settings import Settings, settings_of
@@ -22,7 +23,6 @@ BROKEN, BROKEN_BUT_WELL = (
 )  # how much a coupling explains that was not followed, in an ill run and a healthy one
 HALF_WAY = 0.5  # in the logarithm, of the way to the careful end: less is no following
 ALONE = 0.6  # how much the only difference does
-RANKS: Final = "data_parallel_ranks"  # a log's name for them; a step sees as many more samples, as by accumulation
 TOWARDS: Final = 0.9  # of the worse run's cause: its prescription moves the setting towards the other run's
 
 
@@ -138,7 +138,7 @@ def _followings(before: Settings, after: Settings) -> Iterator[_Following]:
 
 
 def _moved(source: str, before: Settings, after: Settings) -> str | None:
-    """The source, where it differs; the ranks, where they alone change what a step sees."""
+    """The source, where it differs; the ranks, where they alone change what a step sees: as accumulation does."""
     if after.values.get(source) is not None and after.values[source] != before.values.get(source):
         return source
     alone = before.ranks != after.ranks and before.number("batch_size") == after.number("batch_size")

@@ -8,6 +8,7 @@ from math import isclose
 from typing import Any, Final
 
 from diagnose.diagnosis import Setting
+from diagnose.facts import RANKS
 from diagnose.prescriptions.hyperparameters import HYPERPARAMETERS, canonical
 from diagnose.prescriptions.settings import settings_of
 from diagnose.run import Run
@@ -60,7 +61,7 @@ def told(run: Run) -> dict[str, Setting]:
             if isinstance(value, str | int | float):
                 every.setdefault(canonical(str(name)), value)
     if setup.environment:  # a log of ours, which names ranks where there are several
-        every.setdefault("data_parallel_ranks", 1)
+        every.setdefault(RANKS, 1)
     every |= {f"layers: {kind}": count for kind, count in _plain(setup.modules).items()}
     return every
 

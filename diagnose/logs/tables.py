@@ -57,7 +57,7 @@ def _of_wide_table(table: pd.DataFrame) -> EventData:
     steps, times = _steps(numbers, len(table)), _times(numbers, len(table))
     data, twins = EventData(events=len(table)), Twins()
     for name, values in numbers.items():
-        logged = _logged(table[name], values)
+        logged = _logged(values, _says_nan(table[name]))
         if not _counts(name.rpartition(APART)[2]) and not name.endswith(SPREADS) and logged.any():
             data.scalar(name).extend(steps[logged], times[logged], values[logged], twins)
     return data
@@ -70,9 +70,9 @@ def _of_long_table(table: pd.DataFrame, key: str, value: str, run: str | None) -
     tags = table[key].astype(str)
     if run is not None and table[run].nunique() > 1:
         tags = table[run].astype(str) + APART + tags
-    data, twins = EventData(events=len(table)), Twins()
+    data, twins, said = EventData(events=len(table)), Twins(), _says_nan(table[value])
     for tag, rows in tags.groupby(tags, sort=False).indices.items():
-        logged = np.asarray(rows)[_logged(table[value].iloc[rows], values[rows])]
+        logged = np.asarray(rows)[_logged(values[rows], said[rows])]
         if logged.size:
             data.scalar(printable(str(tag))).extend(steps[logged], times[logged], values[logged], twins)
     return data
@@ -104,26 +104,31 @@ def _counts(name: str) -> bool:
     return name.lower() in {*STEP_COLUMNS, *TIME_COLUMNS} or name.startswith("Unnamed: ")
 
 
-def _logged(column: pd.Series, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of its values were logged: numbers, and the “nan” that it ends in.
+def _logged(values: NDArray[np.float64], said: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of a column's values were logged: numbers, and the “nan” that it ends in, where that is `said`.
 
     A loss that is no number stays none. Between numbers “nan” is how some tables write that there is nothing, and so it
     is at the end where no more of them stand there than did in between.
     """
-    from pandas.api.types import is_numeric_dtype
-
     logged: NDArray[np.bool_] = ~np.isnan(values)
     at = np.flatnonzero(logged)
-    if is_numeric_dtype(column.dtype) or not at.size:
+    if not at.size:
         return logged
-    cells, end = column.to_numpy(object), at[-1] + 1
-    said = np.fromiter(
-        (isinstance(cell, str) and cell.strip().lower() in NAN_WORDS for cell in cells), bool, len(cells)
-    )
+    end = at[-1] + 1
     longest = int(np.diff(at).max(initial=1)) - 1 if said[:end].any() else 0
     if said[end:].sum() > longest:
         logged[end:] = said[end:]
     return logged
+
+
+def _says_nan(column: pd.Series) -> NDArray[np.bool_]:
+    """Where “nan” is written in it, and not nothing."""
+    from pandas.api.types import is_numeric_dtype
+
+    if is_numeric_dtype(column.dtype):
+        return np.zeros(len(column), bool)
+    words = (isinstance(cell, str) and cell.strip().lower() in NAN_WORDS for cell in column.to_numpy(object))
+    return np.fromiter(words, bool, len(column))
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
