@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,31 @@ def browser() -> Iterator[Any]:
 class Visit:
     """One page of the browser, with all that it asked for and complained about."""
 
-    def __init__(self, context: Any) -> None:
-        self.page = context.new_page()
+    def __init__(self, page: Any, left: list[Any] | None) -> None:
+        self.page, self._left = page, left
         self.page.set_default_timeout(PATIENCE_S * 1000)
         self.requested: list[str] = []
         self.complaints: list[str] = []
-        self.page.on("request", lambda request: self.requested.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        self._heard: dict[str, Callable[[Any], None]] = {
+            "request": lambda request: self.requested.append(request.url),
+            "pageerror": lambda error: self.complaints.append(str(error)),
+            "console": lambda message: self.complaints.append(message.text) if message.type == "error" else None,
+        }
+        for event, heard in self._heard.items():
+            self.page.on(event, heard)
+
+    def leave(self) -> None:
+        """Close the page; or, where others may use it, leave it blank and as it was opened."""
+        if self._left is None:
+            self.page.close()
+            return
+        for event, heard in self._heard.items():
+            self.page.remove_listener(event, heard)
+        self.page.emulate_media(color_scheme="null")
+        if self.page.url != "about:blank":
+            self.page.evaluate("sessionStorage.clear(); location.replace('about:blank')")
+            self.page.wait_for_url("about:blank")
+        self._left.append(self.page)
 
     def until(self, expression: str) -> None:
         """Wait for a JavaScript expression to hold (playwright's own way needs eval, which our pages forbid)."""
@@ -95,21 +113,26 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def open_visit(browser: Any) -> Iterator[Callable[..., Visit]]:
-    """Opens a page; profiles are shared by width and scheme, so that scripts are loaded once.
+    """Opens a page. Profiles are shared by width and scheme, and so are pages that were left: a page from the
+    same process has the scripts of the last one compiled, which takes longer than all else.
 
-    A `stranger` brings a profile of its own, without cookies or settings.
+    A `stranger` brings a page and a profile of its own, without cookies or settings.
     """
     contexts: list[Any] = []
     shared: dict[tuple[int, str], Any] = {}
+    left: dict[tuple[int, str], list[Any]] = defaultdict(list)
+
+    def new_context(width: int, scheme: str) -> Any:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        return contexts[-1]
 
     def opened(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
-        context = None if stranger else shared.get((width, scheme))
-        if context is None:
-            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            contexts.append(context)
-        if not stranger:
-            shared[width, scheme] = context
-        return Visit(context)
+        if stranger:
+            return Visit(new_context(width, scheme).new_page(), None)
+        if (width, scheme) not in shared:
+            shared[width, scheme] = new_context(width, scheme)
+        pages = left[width, scheme]
+        return Visit(pages.pop() if pages else shared[width, scheme].new_page(), pages)
 
     yield opened
     for context in contexts:
@@ -118,13 +141,13 @@ def open_visit(browser: Any) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture
 def visit(open_visit: Callable[..., Visit]) -> Iterator[Callable[..., Visit]]:
-    """`open_visit`, with every page closed after the test."""
-    pages: list[Visit] = []
+    """`open_visit`, with every page left after the test."""
+    visits: list[Visit] = []
 
     def visiting(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
-        pages.append(open_visit(width, scheme, stranger=stranger))
-        return pages[-1]
+        visits.append(open_visit(width, scheme, stranger=stranger))
+        return visits[-1]
 
     yield visiting
-    for one in pages:
-        one.page.close()
+    for one in visits:
+        one.leave()

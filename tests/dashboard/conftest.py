@@ -132,7 +132,7 @@ def ill(open_visit: Callable[..., Any], address: str) -> Iterator[Any]:
     one.page.goto(f"{address}/run?name=ill")
     one.page.locator("#plot-loss .main-svg").first.wait_for()
     yield one
-    one.page.close()
+    one.leave()
 
 
 @pytest.fixture(scope="session")

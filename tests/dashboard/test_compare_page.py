@@ -25,7 +25,7 @@ def compared(open_visit, address):
     one.page.goto(f"{address}/compare?run=ill&run=nets/sound")
     one.page.locator("#plot-compare .scatterlayer .trace").nth(1).wait_for()
     yield one
-    one.page.close()
+    one.leave()
 
 
 def test_the_runs_their_health_and_the_better_one_are_named(compared):

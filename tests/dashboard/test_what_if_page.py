@@ -100,7 +100,7 @@ def asking(open_visit, address):
     one.page.locator("#what-if-answer .after", has_text="0.2").wait_for()
     yield one
     assert one.complaints == []
-    one.page.close()
+    one.leave()
 
 
 def test_sources_open_what_the_documents_claim(asking):

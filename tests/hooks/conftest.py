@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def on_ranks() -> Callable[..., None]:
     """Runs `work(rank, port, *arguments)` in as many real processes; fails where one fails, or where they hang."""
 
     def run(ranks: int, work: Callable[..., None], *arguments: Any) -> None:
-        context = spawn(work, (_free_port(), *arguments), nprocs=ranks, join=False)
+        context = spawn(_work_on_a_rank, (work, _free_port(), *arguments), nprocs=ranks, join=False)
         deadline = time.monotonic() + PATIENCE_S
         try:
             while not context.join(1.0):
@@ -73,6 +74,16 @@ def on_ranks() -> Callable[..., None]:
                 process.kill()
 
     return run
+
+
+def _work_on_a_rank(rank: int, work: Callable[..., None], port: int, *arguments: Any) -> None:
+    """Runs `work`. Some of torch's functions keep the process group of the time they are loaded at as a default.
+
+    Loaded after the ranks have met, as the first optimizer does, they keep it beyond its destruction; its threads
+    then run on until the interpreter is gone, and may abort the process (pytorch/pytorch#190489).
+    """
+    importlib.import_module("torch.distributed.nn.functional")
+    work(rank, port, *arguments)
 
 
 def _free_port() -> int:

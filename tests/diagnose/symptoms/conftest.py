@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,15 @@ from tests.diagnose.symptoms import trainings
 def series(values) -> Series:
     values = np.asarray(values, float)
     return Series(np.arange(1, len(values) + 1), values, np.zeros(len(values)))
+
+
+@pytest.hookimpl(tryfirst=True)  # before the slow ones are left out
+def pytest_collection_modifyitems(items):
+    """What holds for the first seed is shown for the others in `make test-all`."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and getattr(item, "callspec", None) and item.callspec.indices.get("seed"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
@@ -40,15 +50,19 @@ def healthy_run(made_once):
     return cache(trained)
 
 
+@pytest.fixture(params=trainings.SEEDS)
+def seed(request):
+    return request.param
+
+
 @pytest.fixture
-def assert_silent(healthy_run):
+def assert_silent(healthy_run, seed):
     """assert_silent(symptom): no sound run of any kind has a finding of it above `info`."""
 
     def check(symptom):
         ill = {
-            (kind, seed): finding.summary
+            kind: finding.summary
             for kind in trainings.HEALTHY
-            for seed in trainings.SEEDS
             for finding in symptoms.find(healthy_run(kind, seed), only=[symptom])
             if finding.severity is not Severity.INFO
         }
