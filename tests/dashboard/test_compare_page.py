@@ -221,6 +221,7 @@ def test_without_runs_the_page_says_what_to_do(visit, address, query):
     page.get_by_text("Tick two to ten runs").wait_for()
 
 
+@pytest.mark.slow  # hostile names on every page: test_inert.py
 def test_a_hostile_name_is_only_text(visit, address, hostile_name):
     page = visit().page
     page.goto(f"{address}/compare?run={quote(hostile_name)}&run=ill")

@@ -159,6 +159,7 @@ def test_dark_follows_the_system_and_the_toggle_changes_it(visit, address):
     one.until(f"{surface} === 'rgb(246, 247, 248)'")
 
 
+@pytest.mark.slow  # hostile names on every page: test_inert.py
 def test_a_hostile_name_is_shown_as_text(visit, address, hostile_name):
     page = visit().page
     page.goto(address)

@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 import torch
 
-from diagnose.hooks import course
 from diagnose.hooks.probes import curvature, gradients
 from diagnose.hooks.stream import FLUSH_ROWS
 from tests.faults.accidents import (
@@ -75,7 +74,7 @@ def _ours() -> list[Fault]:
         Fault(
             f"an exception in {owner.__name__}.{name}",
             partial(failing, owner, name, lambda: ValueError("ours")),
-            leaves="closed", says=SWITCHED_OFF, times=2, quick=(owner, name) == (course.Course, "before_step"),
+            leaves="closed", says=SWITCHED_OFF, times=2,
         )
         for owner, names in OURS
         for name in names
@@ -109,7 +108,7 @@ FAULTS: Final = {
         Fault("a disk that is full for a while", partial(full_disk, until=200), times=10, says=DISK, disk=True),
         Fault("a limit of file sizes, for a while", size_limit, times=10, says=DISK, quick=True),
         Fault("a log made read-only for a while", read_only, times=10, says=DISK, as_root=True),
-        Fault("a deleted run_dir", deleted, leaves="nothing", times=10, says=DISK, quick=True),
+        Fault("a deleted run_dir", deleted, leaves="nothing", times=10, says=DISK),
         Fault("a disk that hangs", hanging_disk, says="steps are missing from the log, because the disk is slower"),
         Fault("a clock set back by an hour", clock_set_back, times=5),
         Fault("a writer thread that dies", writer_ended, times=10, quick=True,

@@ -101,6 +101,7 @@ def test_a_url_that_cannot_be_used_is_told_at_once(training, tmp_path):
     assert spools(tmp_path) == []
 
 
+@pytest.mark.slow  # another process
 def test_a_program_that_never_closes_leaves_its_log_too(bucket):
     program = (
         "import torch, diagnose; from torch import nn; model = nn.Linear(4, 1);"

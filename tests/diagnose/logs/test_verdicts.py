@@ -131,6 +131,7 @@ def test_a_cache_that_another_keeps_locked_is_done_without(run, cache, monkeypat
     other.close()
 
 
+@pytest.mark.slow  # two processes more
 def test_two_scans_at_once_remember_the_same(run, cache, tmp_path):
     for number in range(20):
         (tmp_path / "runs" / str(number)).mkdir()

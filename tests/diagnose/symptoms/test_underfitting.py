@@ -10,6 +10,7 @@ from diagnose.findings import Severity
 from tests.diagnose.symptoms.curve_trainings import train, without
 
 
+@pytest.mark.slow  # five trainings
 def test_a_network_of_one_unit_is_too_small():
     causes = []
     for seed in range(5):

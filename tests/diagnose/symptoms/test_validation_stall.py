@@ -17,6 +17,7 @@ def stalling(seed, **settings):
     )  # fmt: skip
 
 
+@pytest.mark.slow  # four long trainings
 def test_training_goes_on_where_validation_stands():
     found = [f for seed in range(4) for f in symptoms.find(stalling(seed), ["validation_stall"])]
     assert len(found) >= 3
