@@ -13,8 +13,8 @@ Functions = dict[str, Callable[..., Any]]
 class Tapped(Generic[Listener]):
     """Attributes of `owner` by name, replaced from the first listener to the last one that leaves.
 
-    `replace` makes the new functions from the old ones, by name. Listeners are held weakly. Where this torch
-    has no such attributes, nothing is replaced and nothing is heard.
+    `replace` makes the new functions from the old ones, by name. Listeners are held weakly: one that is gone has
+    left. Where this torch has no such attributes, nothing is replaced and nothing is heard.
     """
 
     def __init__(self, owner: object, names: tuple[str, ...], replace: Callable[[Functions], Functions]) -> None:
@@ -30,6 +30,7 @@ class Tapped(Generic[Listener]):
     def add(self, listener: Listener) -> None:
         """Listen from now on."""
         self._listeners.add(listener)
+        weakref.finalize(listener, self._put_back_where_nobody_listens).atexit = False
         if not self._originals and all(hasattr(self._owner, name) for name in self._names):
             self._originals = {name: getattr(self._owner, name) for name in self._names}
             self._set(self._replace(self._originals))
@@ -37,7 +38,10 @@ class Tapped(Generic[Listener]):
     def discard(self, listener: Listener) -> None:
         """Listen no longer; safe to call twice."""
         self._listeners.discard(listener)
-        if not self._listeners:
+        self._put_back_where_nobody_listens()
+
+    def _put_back_where_nobody_listens(self) -> None:
+        if not list(self):  # the set itself may still count one that is going
             self._set(self._originals)
             self._originals = {}
 

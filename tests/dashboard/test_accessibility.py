@@ -8,6 +8,7 @@ import pytest
 
 AXE = (Path(__file__).parent / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 GRAVE = "['serious', 'critical']"
+ENDED = "(one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity"  # of an animation
 PAGES = {
     "runs": ("/", ".ag-row a"),
     "run": ("/run?name=ill", "#plot-loss .main-svg"),
@@ -39,13 +40,15 @@ def _problems(page) -> list[str]:
     return found
 
 
-def _light_and_dark(page) -> dict[str, list[str]]:
+def _light_and_dark(one) -> dict[str, list[str]]:
+    page = one.page
     page.evaluate(AXE)
     found = {}
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.locator(f":root[data-mantine-color-scheme={scheme}]").wait_for()
         page.wait_for_timeout(400)  # plots are drawn anew in the other colours
+        one.until(f"document.getAnimations().every({ENDED})")
         found[scheme] = _problems(page)
     return found
 
@@ -53,20 +56,25 @@ def _light_and_dark(page) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in ALIKE else []) for n in PAGES])
 def test_nothing_grave_stands_in_the_way(visit, address, name):
     path, there = PAGES[name]
-    page = visit().page
-    page.goto(f"{address}{path}")
-    page.locator(there).first.wait_for()
-    assert _light_and_dark(page) == {"light": [], "dark": []}
+    one = visit()
+    one.page.goto(f"{address}{path}")
+    one.page.locator(there).first.wait_for()
+    assert _light_and_dark(one) == {"light": [], "dark": []}
 
 
-def test_nothing_grave_stands_in_the_way_of_a_first_visit_or_a_telephone(visit, start, address, tmp_path):
-    page = visit(width=390).page
-    page.goto(start(tmp_path))
-    page.get_by_text("import diagnose").wait_for()
-    assert _light_and_dark(page) == {"light": [], "dark": []}
-    page.goto(f"{address}/compare?run=ill&run=nets/sound")
-    page.locator("#compare-settings table").wait_for()
-    assert _light_and_dark(page) == {"light": [], "dark": []}
+def test_nothing_grave_stands_in_the_way_of_a_first_visit(visit, start, tmp_path):
+    one = visit(width=390)
+    one.page.goto(start(tmp_path))
+    one.page.get_by_text("import diagnose").wait_for()
+    assert _light_and_dark(one) == {"light": [], "dark": []}
+
+
+@pytest.mark.slow  # another page to open
+def test_nothing_grave_stands_in_the_way_of_a_telephone(visit, address):
+    one = visit(width=390)
+    one.page.goto(f"{address}/compare?run=ill&run=nets/sound")
+    one.page.locator("#compare-settings table").wait_for()
+    assert _light_and_dark(one) == {"light": [], "dark": []}
 
 
 @pytest.mark.slow  # every place of every page
@@ -103,9 +111,8 @@ def test_the_check_sees_what_is_grave(visit, address):
     assert {told.partition(":")[0] for told in _problems(page)} == {"color-contrast", "image-alt"}
 
 
-@pytest.mark.parametrize(
-    "path", ["/run?name=ill", pytest.param("/compare?run=ill&run=nets/sound", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # more pages to open
+@pytest.mark.parametrize("path", ["/run?name=ill", "/compare?run=ill&run=nets/sound"])
 def test_no_plot_offers_to_be_uploaded(visit, address, path):
     page = visit().page
     page.goto(f"{address}{path}")

@@ -162,6 +162,7 @@ def test_a_name_that_is_no_run_says_so(visit, address, name):
     page.get_by_text("No run by that name").wait_for()
 
 
+@pytest.mark.slow  # another page to open
 def test_a_run_that_begins_later_is_shown_as_soon_as_it_does(visit, start, write_run, tmp_path):
     page = visit().page
     page.goto(f"{start(tmp_path)}/run?name=later&axis=log")

@@ -64,6 +64,7 @@ def test_a_zoom_refines_the_curve_and_is_linked_to_the_other_plots_and_the_addre
     page.get_by_text("30,000 logged values are shown").wait_for()
 
 
+@pytest.mark.slow  # another page to open
 def test_a_spike_of_one_step_is_drawn_although_most_values_are_not(visit, long):
     one = visit()
     _open(one, long, "name=run")
@@ -109,6 +110,7 @@ def test_any_signal_of_the_log_can_be_drawn(visit, long):
     page.locator("#plot-other .scatterlayer .trace").first.wait_for()
 
 
+@pytest.mark.slow  # another page to open
 def test_the_pointer_marks_its_step_on_the_other_plots(visit, address):
     one = visit()
     page = _open(one, address, "name=ill")

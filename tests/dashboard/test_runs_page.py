@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+PATHS = ["/", pytest.param("/run?name=ill", marks=pytest.mark.slow)]  # another page to open
+
 
 def _row(page, name):
     return page.locator(".ag-row", has=page.get_by_role("link", name=name, exact=True))
@@ -114,7 +116,7 @@ def test_groups_are_told_apart_by_all_of_a_value_s_digits(visit, start, tmp_path
     assert heads.all_inner_texts() == ["0.12345", "0.12349", "0.5"]
 
 
-@pytest.mark.parametrize("path", ["/", "/run?name=ill"])
+@pytest.mark.parametrize("path", PATHS)
 def test_no_request_leaves_the_host_and_the_browser_has_nothing_to_complain_about(visit, address, path):
     one = visit()
     one.page.goto(address + path)
@@ -125,7 +127,7 @@ def test_no_request_leaves_the_host_and_the_browser_has_nothing_to_complain_abou
     assert one.complaints == []
 
 
-@pytest.mark.parametrize("path", ["/", "/run?name=ill"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_narrow_window_does_not_scroll_sideways(visit, address, path):
     page = visit(width=390).page
     page.goto(address + path)

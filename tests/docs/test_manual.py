@@ -176,6 +176,7 @@ def test_search_works_from_a_folder_without_a_server_and_without_a_network(site,
     assert opened.complaints == []
 
 
+@pytest.mark.slow  # another page to open
 def test_nothing_runs_over_the_edge_on_a_telephone(site, visit):
     opened = visit(390, "dark")
     for name in ("symptoms/vanishing_gradients", "couplings", "overhead", "reference"):

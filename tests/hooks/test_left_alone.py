@@ -12,8 +12,10 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import clip_grad
 
 import diagnose
+from diagnose.hooks.probes.clipping import INNER
 
 
 def test_losses_and_weights_are_the_same_bit_for_bit_with_and_without_us(new_training, tmp_path):
@@ -121,6 +123,17 @@ def test_taps_on_torch_are_put_back_when_the_last_monitor_closes(new_training, t
     assert _recursive.create_script_module is not original
     second.close()
     assert _recursive.create_script_module is original
+
+
+def test_taps_on_torch_are_put_back_where_the_model_is_dropped_without_a_close(new_training, tmp_path):
+    originals = [getattr(clip_grad, name) for name in INNER]
+    dropped = new_training()
+    monitor = diagnose.attach(dropped.model, dropped.optimizer, run_dir=tmp_path)
+    dropped.run(2)
+    assert [getattr(clip_grad, name) for name in INNER] != originals
+    del dropped, monitor
+    gc.collect()
+    assert [getattr(clip_grad, name) for name in INNER] == originals
 
 
 def test_a_model_under_torch_func_is_left_alone(training, tmp_path, caplog):

@@ -51,8 +51,8 @@ def test_every_curve_and_heat_map_is_drawn_without_asking_anyone(demo_runs, open
     ("width", "scheme"),
     [
         (390, "dark"),
-        (1280, "light"),
         pytest.param(390, "light", marks=pytest.mark.slow),
+        pytest.param(1280, "light", marks=pytest.mark.slow),
         pytest.param(1280, "dark", marks=pytest.mark.slow),
     ],
 )
