@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from diagnose.hooks.tapping import Functions, Tapped
+from diagnose.hooks.tapping import Functions, Listeners, Tapped
 
 
 class LoaderTap:
@@ -41,7 +41,7 @@ class LoaderTap:
         _LOADERS.discard(self)
 
 
-def _heard(originals: Functions) -> Functions:
+def _heard(originals: Functions, taps: Listeners[LoaderTap]) -> Functions:
     next_index, next_batch = originals["_next_index"], originals["__next__"]
     # Workers are given indices long before their batch is delivered, so each draw is kept under the number
     # of its task, by iterator. Without workers there is one task at a time, number 0.
@@ -59,7 +59,7 @@ def _heard(originals: Functions) -> Functions:
         done = waiting - _tasks(iterator) if hasattr(iterator, "_task_info") else {0}
         tasks = drawn.get(iterator, {})
         delivered = [tasks.pop(task, None) for task in done]
-        for tap in _LOADERS:
+        for tap in taps:
             tap.hear(delivered[0] if len(delivered) == 1 else None)
         return batch
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.jit import _recursive
 
 from diagnose.hooks.guard import is_ours
-from diagnose.hooks.tapping import Functions, Tapped
+from diagnose.hooks.tapping import Functions, Listeners, Tapped
 
 
 class ScriptingTap:
@@ -24,7 +24,7 @@ class ScriptingTap:
         _SCRIPTING.discard(self)
 
 
-def _without_our_hooks(originals: Functions) -> Functions:
+def _without_our_hooks(originals: Functions, _: Listeners[ScriptingTap]) -> Functions:
     create = originals["create_script_module"]
 
     def create_script_module(module: nn.Module, *rest: Any, **keywords: Any) -> Any:

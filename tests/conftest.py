@@ -77,8 +77,8 @@ def browser() -> Iterator[Any]:
 class Visit:
     """One page of the browser, with all that it asked for and complained about."""
 
-    def __init__(self, page: Any, left: list[Any] | None) -> None:
-        self.page, self._left = page, left
+    def __init__(self, page: Any, scheme: str, left: list[Any] | None) -> None:
+        self.page, self._scheme, self._left = page, scheme, left
         self.page.set_default_timeout(PATIENCE_S * 1000)
         self.requested: list[str] = []
         self.complaints: list[str] = []
@@ -97,9 +97,10 @@ class Visit:
             return
         for event, heard in self._heard.items():
             self.page.remove_listener(event, heard)
-        self.page.emulate_media(color_scheme="null")
+        self.page.unroute_all()
+        self.page.emulate_media(color_scheme=self._scheme)
         if self.page.url != "about:blank":
-            self.page.evaluate("sessionStorage.clear(); location.replace('about:blank')")
+            self.page.evaluate("location.replace('about:blank')")  # from within: elsewhere a new process would begin
             self.page.wait_for_url("about:blank")
         self._left.append(self.page)
 
@@ -128,11 +129,11 @@ def open_visit(browser: Any) -> Iterator[Callable[..., Visit]]:
 
     def opened(width: int = 1280, scheme: str = "light", *, stranger: bool = False) -> Visit:
         if stranger:
-            return Visit(new_context(width, scheme).new_page(), None)
+            return Visit(new_context(width, scheme).new_page(), scheme, None)
         if (width, scheme) not in shared:
             shared[width, scheme] = new_context(width, scheme)
         pages = left[width, scheme]
-        return Visit(pages.pop() if pages else shared[width, scheme].new_page(), pages)
+        return Visit(pages.pop() if pages else shared[width, scheme].new_page(), scheme, pages)
 
     yield opened
     for context in contexts:

@@ -269,6 +269,24 @@ def _tensor(data, at, end, found):
     return found[_DTYPE] == _DT_DOUBLE and found[_FIELD] != 0x2A and found[_LENGTH] % 8 == 0
 
 
+@compiled_lean
+def _is_usual(data, at, end, kind):
+    """Whether a value's image, histogram or audio is in a usual form: where one is none, its event is none."""
+    while at < end:
+        key, begin = data[at], at + 1
+        at = _behind(data, begin, end, key)
+        if at < 0 or key < 0x08 or key >= 0x80:
+            return False
+        if key & 7 == 2:
+            begin = _span(data, begin, end)[0]
+            limits_or_counts = kind == 0x2A and (key == 0x32 or key == 0x3A) and (at - begin) % 8 == 0
+            content = kind != 0x2A and key == 0x22
+            content_type = kind == 0x32 and key == 0x2A and _is_ascii(data, begin, at)
+            if not (limits_or_counts or content or content_type):
+                return False
+    return True
+
+
 @inlined
 def _value(data, at, end, found):
     """Find where the parts of a Summary.Value lie; false for an unusual form."""
@@ -291,6 +309,8 @@ def _value(data, at, end, found):
         elif key == 0x4A and found[_METADATA] < 0:  # metadata
             found[_METADATA], found[_METADATA_END] = _span(data, begin, end)
         elif key == 0x22 or key == 0x2A or key == 0x32:  # image, histogram, audio
+            if not _is_usual(data, _span(data, begin, end)[0], at, key):
+                return False
             kinds += 1
         else:
             return False

@@ -73,7 +73,9 @@ def read_parquet(path: Path) -> pd.DataFrame:
             if texts and _unpacked_bytes(file.metadata) > MOST_UNPACKED:
                 raise NoRunError(f"{path} unpacks to more than {MOST_UNPACKED:,} bytes, too large to be read at once.")
         with parquet.ParquetFile(path, memory_map=False, read_dictionary=sorted(texts)) as file:
-            table: pd.DataFrame = file.read(columns=names).to_pandas()
+            read = file.read(columns=names)
+            read.validate(full=True)  # texts that are none too: pandas would come upon them later
+            table: pd.DataFrame = read.to_pandas()
     except (pa.ArrowException, OSError) as error:  # it tells damage as either
         raise ValueError(str(error)) from error
     return table

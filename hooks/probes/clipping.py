@@ -13,7 +13,7 @@ from diagnose.hooks.guard import Guard, Hook
 from diagnose.hooks.layers import LayerTable
 from diagnose.hooks.norms import norms_of
 from diagnose.hooks.sharding import is_sharded
-from diagnose.hooks.tapping import Functions, Tapped
+from diagnose.hooks.tapping import Functions, Listeners, Tapped
 
 Listener = Callable[[Tensor], None]
 
@@ -60,7 +60,7 @@ class ClippingTap:
             self._listener(torch.linalg.vector_norm(torch.stack(norms_of(gradients))))
 
 
-def _heard(originals: Functions) -> Functions:
+def _heard(originals: Functions, taps: Listeners[ClippingTap]) -> Functions:
     get_total_norm, clip_with_norm, group = (originals[name] for name in INNER)
     kinds: list[float] = []  # of the norm that was taken last; clipping follows at once, on the same thread
     within: list[str] = []  # the tapped functions under way, which group gradients too
@@ -76,7 +76,7 @@ def _heard(originals: Functions) -> Functions:
 
     def clip(parameters: Any, max_norm: float, total_norm: Tensor, *rest: Any, **keywords: Any) -> None:
         if kinds == [2.0] and isinstance(total_norm, torch.Tensor):
-            for tap in _CLIPPING:
+            for tap in taps:
                 tap.hear_norm(parameters, total_norm)
         within.append("clip")
         try:
@@ -86,7 +86,7 @@ def _heard(originals: Functions) -> Functions:
 
     def grouped(tensors: Sequence[Any], *rest: Any, **keywords: Any) -> Any:
         if not within:  # called by clip_grad_value_, then
-            for tap in _CLIPPING:
+            for tap in taps:
                 tap.hear_values(tensors[0])
         return group(tensors, *rest, **keywords)
 

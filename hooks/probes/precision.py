@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from diagnose.hooks.guard import STEPS, Guard
 from diagnose.hooks.stream import Stream
-from diagnose.hooks.tapping import Functions, Tapped
+from diagnose.hooks.tapping import Functions, Listeners, Tapped
 
 
 class PrecisionProbe:
@@ -66,11 +66,11 @@ class PrecisionProbe:
             self._guard.run(STEPS, self._on_skip, optimizer)
 
 
-def _watched(originals: Functions) -> Functions:
+def _watched(originals: Functions, watching: Listeners[PrecisionProbe]) -> Functions:
     original = originals["step"]
 
     def step(scaler: GradScaler, optimizer: Optimizer, *arguments: Any, **keywords: Any) -> float | None:
-        probes = [probe for probe in _SCALERS if probe.scaler is scaler]
+        probes = [probe for probe in watching if probe.scaler is scaler]
         for probe in probes:
             probe.before()
         returned: float | None = original(scaler, optimizer, *arguments, **keywords)

@@ -136,6 +136,24 @@ def ill(open_visit: Callable[..., Any], address: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def foreign() -> Callable[[Any, str], list[str]]:
+    """foreign(visit, address): what the page asked for elsewhere."""
+    return lambda one, address: [url for url in one.requested if not url.startswith((address, "data:", "blob:"))]
+
+
+@pytest.fixture(scope="session")
+def offers() -> Callable[[Any], list[str]]:
+    """offers(visit): the plots' buttons that would carry the plot to somebody else."""
+
+    def offered(one: Any) -> list[str]:
+        titles = one.page.locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+        assert titles
+        return [title for title in titles if "Share" in title or "cloud" in title.lower()]
+
+    return offered
+
+
+@pytest.fixture(scope="session")
 def write_layers() -> Callable[[Path], None]:
     """A run of 200 layers in ten blocks."""
 

@@ -8,7 +8,7 @@ import pytest
 
 AXE = (Path(__file__).parent / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 GRAVE = "['serious', 'critical']"
-ENDED = "(one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity"  # of an animation
+SETTLED = "(one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity"  # of an animation
 PAGES = {
     "runs": ("/", ".ag-row a"),
     "run": ("/run?name=ill", "#plot-loss .main-svg"),
@@ -48,7 +48,7 @@ def _light_and_dark(one) -> dict[str, list[str]]:
         page.emulate_media(color_scheme=scheme)
         page.locator(f":root[data-mantine-color-scheme={scheme}]").wait_for()
         page.wait_for_timeout(400)  # plots are drawn anew in the other colours
-        one.until(f"document.getAnimations().every({ENDED})")
+        one.until(f"document.getAnimations().every({SETTLED})")
         found[scheme] = _problems(page)
     return found
 
@@ -111,11 +111,12 @@ def test_the_check_sees_what_is_grave(visit, address):
     assert {told.partition(":")[0] for told in _problems(page)} == {"color-contrast", "image-alt"}
 
 
-@pytest.mark.slow  # more pages to open
-@pytest.mark.parametrize("path", ["/run?name=ill", "/compare?run=ill&run=nets/sound"])
-def test_no_plot_offers_to_be_uploaded(visit, address, path):
-    page = visit().page
-    page.goto(f"{address}{path}")
-    page.locator(".modebar-btn").first.wait_for(state="attached")
-    buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
-    assert buttons and not [title for title in buttons if "Share" in title or "cloud" in title.lower()]
+def test_a_page_that_is_used_again_is_as_dark_as_its_visitor_asks(open_visit, address):
+    first = open_visit(scheme="dark")
+    first.page.emulate_media(color_scheme="light")
+    first.leave()
+    second = open_visit(scheme="dark")
+    assert second.page is first.page
+    second.page.goto(f"{address}/nowhere")
+    second.page.locator(":root[data-mantine-color-scheme=dark]").wait_for()
+    second.leave()

@@ -35,6 +35,15 @@ def test_the_runs_their_health_and_the_better_one_are_named(compared):
     assert "critical" in text and "healthy" in text
 
 
+def test_the_page_asks_its_own_host_alone_the_browser_complains_of_nothing_and_no_plot_offers_to_be_uploaded(
+    compared, address, foreign, offers
+):
+    compared.page.locator(".modebar-btn").first.wait_for(state="attached")
+    assert foreign(compared, address) == []
+    assert compared.complaints == []
+    assert offers(compared) == []
+
+
 def test_settings_that_differ_stand_side_by_side(compared):
     row = compared.page.locator("#compare-settings tr", has=compared.page.get_by_role("rowheader", name="lr"))
     assert row.locator("td").all_inner_texts() == ["0.4", "0.1"]
@@ -221,7 +230,6 @@ def test_without_runs_the_page_says_what_to_do(visit, address, query):
     page.get_by_text("Tick two to ten runs").wait_for()
 
 
-@pytest.mark.slow  # hostile names on every page: test_inert.py
 def test_a_hostile_name_is_only_text(visit, address, hostile_name):
     page = visit().page
     page.goto(f"{address}/compare?run={quote(hostile_name)}&run=ill")

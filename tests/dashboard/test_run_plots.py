@@ -110,16 +110,16 @@ def test_any_signal_of_the_log_can_be_drawn(visit, long):
     page.locator("#plot-other .scatterlayer .trace").first.wait_for()
 
 
-@pytest.mark.slow  # another page to open
-def test_the_pointer_marks_its_step_on_the_other_plots(visit, address):
-    one = visit()
-    page = _open(one, address, "name=ill")
+def test_the_pointer_marks_its_step_on_the_other_plots(ill):
+    page = ill.page
     page.locator("#plot-layer-grad-norm .main-svg").first.wait_for()
     box = page.locator("#plot-loss .nsewdrag").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     marker = page.locator(".graph-layer-grad-norm .step-marker")
     marker.wait_for()
     assert abs(int(marker.get_attribute("data-step")) - 200) < 10
+    page.mouse.move(0, 0)
+    marker.wait_for(state="hidden")
 
 
 def test_a_click_on_a_shaded_window_leads_to_its_finding(visit, address):

@@ -195,7 +195,7 @@ def test_a_run_dir_that_is_deleted_costs_nothing_but_the_log(training, tmp_path)
         assert len(training.run(120)) == 120
 
 
-@pytest.mark.parametrize("ending", [pytest.param("SIGTERM", marks=pytest.mark.slow), "SIGKILL"])
+@pytest.mark.parametrize("ending", ["SIGTERM", pytest.param("SIGKILL", marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_leaves_a_log_that_reads_up_to_its_last_flush_or_its_end(tmp_path, ending):
     script = textwrap.dedent(SCRIPT).format(run_dir=str(tmp_path), ending="").replace("range(9)", "iter(int, 1)")
     process = subprocess.Popen([sys.executable, "-c", script])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import diagnose
+from diagnose.hooks.course import Course
 
 
 def test_every_step_has_its_loss_rate_and_gradient_norm(training, tmp_path):
@@ -239,6 +240,24 @@ def test_a_probe_that_fails_is_switched_off_with_one_warning_and_the_rest_goes_o
         training.run(30)
     assert len([r for r in caplog.records if "gradients is switched off" in r.getMessage()]) == 1
     assert len(diagnose.load(tmp_path).scalars["loss/train"]) == 30
+
+
+def test_a_failure_of_our_own_at_a_step_ends_the_watching_with_one_warning_and_never_the_training(
+    training, tmp_path, caplog, monkeypatch
+):
+    def fail(*_: object) -> None:
+        raise ValueError("ours")
+
+    with (
+        caplog.at_level(logging.WARNING),
+        diagnose.attach(training.model, training.optimizer, criterion=training.criterion, run_dir=tmp_path),
+    ):
+        training.run(20)
+        monkeypatch.setattr(Course, "before_step", fail)
+        assert len(training.run(20)) == 20
+    (told,) = [r.getMessage() for r in caplog.records]
+    assert "no longer watched" in told and "ValueError: ours" in told
+    assert len(diagnose.load(tmp_path).scalars["loss/train"]) in (20, 21)
 
 
 def test_lazy_modules_are_described_once_they_know_their_size(tmp_path):

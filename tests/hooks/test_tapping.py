@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -28,16 +29,15 @@ def owner():
 
 @pytest.fixture
 def tapped(owner):
-    def replaced(originals):
+    def replaced(originals, ears):
         def ours():
-            for ear in one:
+            for ear in ears:
                 ear.heard += 1
             return originals["function"]()
 
         return {"function": ours}
 
-    one: Tapped[Ear] = Tapped(owner, ("function",), replaced)
-    return one
+    return Tapped(owner, ("function",), replaced)
 
 
 def test_each_listener_hears_each_call_once_and_the_last_one_puts_back(owner, tapped):
@@ -64,7 +64,17 @@ def test_a_listener_that_is_gone_has_left(owner, tapped):
     assert owner.function is plain
 
 
-def test_somebody_s_wrapper_around_ours_stays_and_hears_on(owner, tapped):
+def test_a_listener_added_twice_hears_once_and_leaves_at_once(owner, tapped):
+    ear = Ear()
+    tapped.add(ear)
+    tapped.add(ear)
+    owner.function()
+    assert ear.heard == 1
+    tapped.discard(ear)
+    assert owner.function is plain
+
+
+def test_somebody_s_wrapper_around_ours_stays_and_the_next_listener_hears_once(owner, tapped):
     ear, calls = Ear(), []
     tapped.add(ear)
     ours = owner.function
@@ -72,26 +82,39 @@ def test_somebody_s_wrapper_around_ours_stays_and_hears_on(owner, tapped):
     tapped.discard(ear)
     assert owner.function is theirs
     assert owner.function() == "plain"
-    tapped.add(ear)  # through theirs, and once
+    assert ear.heard == 0
+    tapped.add(ear)
     assert owner.function() == "plain"
     assert (ear.heard, len(calls)) == (1, 2)
-    owner.function = ours
     tapped.discard(ear)
-    assert owner.function is plain
+    assert owner.function is theirs
 
 
-def test_after_somebody_has_put_the_original_back_the_next_one_is_heard_again(owner, tapped):
+@pytest.mark.parametrize("wrapped", ["before we came", "after we came"])
+@pytest.mark.parametrize("undone", ["before we left", "after we left"])
+def test_whenever_somebody_wraps_and_undoes_it_the_next_listener_hears(owner, tapped, wrapped, undone):
     ear = Ear()
+
+    def wrap():
+        inner = owner.function
+        owner.function = partial(inner)
+
+    if wrapped == "before we came":
+        wrap()
     tapped.add(ear)
-    owner.function = plain
+    if wrapped == "after we came":
+        wrap()
+    if undone == "before we left":
+        owner.function = plain
     tapped.discard(ear)
+    owner.function = plain
     tapped.add(ear)
-    owner.function()
+    assert owner.function() == "plain"
     assert ear.heard == 1
 
 
 def test_where_there_is_no_such_function_nothing_is_replaced(owner):
-    tapped: Tapped[Ear] = Tapped(owner, ("no_such_name",), lambda originals: originals)
+    tapped: Tapped[Ear] = Tapped(owner, ("no_such_name",), lambda originals, _: originals)
     ear = Ear()
     tapped.add(ear)
     tapped.discard(ear)

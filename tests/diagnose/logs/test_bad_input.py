@@ -173,6 +173,16 @@ def test_parquet_columns_that_are_no_numbers_are_not_read(tmp_path):
     assert list(diagnose.load(tmp_path).scalars) == ["loss/train"]
 
 
+def test_a_parquet_file_whose_names_are_no_text_is_refused_with_the_reason(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    names = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 4, 8], np.int32)), pa.py_buffer(b"lo\xffsacc "))
+    parquet.write_table(pa.table({"key": names, "value": [1.0, 2.0]}), tmp_path / "metrics.parquet")
+    with pytest.raises(diagnose.NoRunError, match="UTF8"):
+        diagnose.load(tmp_path)
+
+
 def test_a_damaged_parquet_file_neither_raises_nor_ends_the_process(tmp_path):
     program = f"""
 import random, pathlib, diagnose, pandas as pd

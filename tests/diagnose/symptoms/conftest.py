@@ -22,7 +22,7 @@ def series(values) -> Series:
 
 @pytest.hookimpl(tryfirst=True)  # before the slow ones are left out
 def pytest_collection_modifyitems(items):
-    """What holds for the first seed is shown for the others in `make test-all`."""
+    """What holds for a training from the first seed is shown for those from others in `make test-all`."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and getattr(item, "callspec", None) and item.callspec.indices.get("seed"):
@@ -57,7 +57,7 @@ def seed(request):
 
 @pytest.fixture
 def assert_silent(healthy_run, seed):
-    """assert_silent(symptom): no sound run of any kind has a finding of it above `info`."""
+    """assert_silent(symptom): of this seed, no sound run of any kind has a finding of it above `info`."""
 
     def check(symptom):
         ill = {

@@ -65,9 +65,9 @@ ILL = {
 
 
 @pytest.mark.parametrize("symptom", ILL)
-@pytest.mark.parametrize("seed", range(3))
-def test_each_shape_is_named_and_nothing_else_is(symptom, seed):
-    assert set(ills(run_of(loss__train=ILL[symptom](np.random.default_rng(seed))))) == {symptom}
+@pytest.mark.parametrize("draw", range(3))
+def test_each_shape_is_named_and_nothing_else_is(symptom, draw):
+    assert set(ills(run_of(loss__train=ILL[symptom](np.random.default_rng(draw))))) == {symptom}
 
 
 @pytest.mark.parametrize("shape", [spiky, swinging, shelved, shaken, climbing_back, descent])
@@ -90,10 +90,10 @@ def test_a_log_of_every_few_steps_tells_the_same(symptom, every):
     assert symptom in ills(run_of(loss__train=loss[::every]))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("draw", range(20))
 @pytest.mark.parametrize("noise", [0.02, 0.2, 0.5])
-def test_a_healthy_descent_in_noise_is_healthy(seed, noise):
-    loss = descent(np.random.default_rng(seed), noise=noise)
+def test_a_healthy_descent_in_noise_is_healthy(draw, noise):
+    loss = descent(np.random.default_rng(draw), noise=noise)
     assert not ills(run_of(loss__train=loss, lr__group0=np.full(2000, 0.1)))
 
 

@@ -31,10 +31,10 @@ def exponential(values, keep):
     return np.array(out)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("draw", range(5))
 @pytest.mark.parametrize("keep", [0.9, 0.98])
-def test_a_running_mean_of_a_sound_loss_is_no_oscillation(seed, keep):
-    raw = SOUND + 0.25 * np.random.default_rng(seed).normal(size=2000)
+def test_a_running_mean_of_a_sound_loss_is_no_oscillation(draw, keep):
+    raw = SOUND + 0.25 * np.random.default_rng(draw).normal(size=2000)
     assert alarms(run_of(exponential(raw, keep))) == []
     window = np.convolve(raw, np.ones(20) / 20, mode="valid")
     assert alarms(run_of(window)) == []
@@ -102,9 +102,9 @@ def test_a_drift_at_the_floor_is_no_instability(bump):
     assert "late_instability" not in alarms(run_of(loss))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_mean_that_begins_anew_with_every_epoch_leaps_by_itself(seed):
-    noisy = 2.0 * np.exp(-np.arange(6000) / 600) + 0.3 + 0.25 * np.random.default_rng(seed).normal(size=6000)
+@pytest.mark.parametrize("draw", [1, 2, 3])
+def test_a_mean_that_begins_anew_with_every_epoch_leaps_by_itself(draw):
+    noisy = 2.0 * np.exp(-np.arange(6000) / 600) + 0.3 + 0.25 * np.random.default_rng(draw).normal(size=6000)
     epochs = [noisy[at : at + 300] for at in range(0, 6000, 300)]
     means = np.concatenate([np.cumsum(epoch) / np.arange(1, 301) for epoch in epochs])
     assert "loss_spikes" not in alarms(run_of(means))
