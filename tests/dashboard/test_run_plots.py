@@ -113,8 +113,7 @@ def test_any_signal_of_the_log_can_be_drawn(visit, long):
 def test_the_pointer_marks_its_step_on_the_other_plots(ill):
     page = ill.page
     page.locator("#plot-layer-grad-norm .main-svg").first.wait_for()
-    box = page.locator("#plot-loss .nsewdrag").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("#plot-loss .nsewdrag").first.hover()
     marker = page.locator(".graph-layer-grad-norm .step-marker")
     marker.wait_for()
     assert abs(int(marker.get_attribute("data-step")) - 200) < 10
