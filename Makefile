@@ -27,22 +27,16 @@ LOWEST_TESTS := tests/test_frame.py tests/test_released.py tests/diagnose/logs/t
   tests/diagnose/reports tests/diagnose/test_cli.py tests/hooks/test_monitor.py tests/hooks/test_kept_batch.py \
   tests/dashboard/test_access.py tests/dashboard/test_reduction.py
 
-.PHONY: demo test test-all compiled lint format docs docs-serve clean fuzz faults soak load audit test-lowest
+.PHONY: demo test test-all lint format docs docs-serve clean fuzz faults soak load audit test-lowest
 
 demo: $(VENV)/installed
 	$(BIN)/diagnose demo demo $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
 
-test: $(VENV)/installed $(VENV)/browser
-	@$(MAKE) --no-print-directory -j 2 lint compiled
+test: $(VENV)/installed $(VENV)/browser lint
 	$(BIN)/python -m pytest -m "not slow" $(ON_BOTH_CORES)
 
 test-all: $(VENV)/installed $(VENV)/integrations $(VENV)/browser lint
 	$(BIN)/python -m pytest
-
-# What is compiled at its first use (modules, tests, the reader's kernel) is compiled by one, while types are checked.
-compiled: $(VENV)/installed
-	@$(BIN)/python -c "from diagnose.logs import bulk; bulk.make_ready()"
-	@$(BIN)/python -m pytest --collect-only --quiet -m "not slow" > /dev/null
 
 # Mutated logs of every kind, for so many seconds: the same ones each time, unless FUZZ_SEED says otherwise.
 fuzz: $(VENV)/installed
