@@ -83,6 +83,7 @@ def test_everything_public_is_documented():
     assert undocumented == []
 
 
+@pytest.mark.slow  # builds a wheel and an environment
 def test_the_built_wheel_works_in_an_empty_environment_beside_the_users_own_hooks_folder(tmp_path):
     subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT], check=True)
     site, work = tmp_path / "site", tmp_path / "work"

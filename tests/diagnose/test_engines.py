@@ -25,6 +25,7 @@ def found(paths, engine):
     return sorted(scan(paths, None, engine=engine), key=lambda verdict: verdict.run)
 
 
+@pytest.mark.slow  # a cluster of processes
 def test_on_dask(paths):
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with cluster, Client(cluster):

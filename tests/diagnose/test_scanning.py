@@ -69,6 +69,7 @@ def test_a_damaged_cache_is_begun_anew(folder, tmp_path):
     assert len(list(scan(runs_below(str(folder)), Verdicts()))) == 10
 
 
+@pytest.mark.slow  # processes more
 def test_several_processes_find_the_same(folder):
     paths = runs_below(str(folder))
     by_run = [sorted(scan(paths, None, jobs=jobs), key=lambda verdict: verdict.run) for jobs in (1, 2)]

@@ -111,7 +111,7 @@ FAULTS: Final = {
         Fault("a deleted run_dir", deleted, leaves="nothing", times=10, says=DISK),
         Fault("a disk that hangs", hanging_disk, says="steps are missing from the log, because the disk is slower"),
         Fault("a clock set back by an hour", clock_set_back, times=5),
-        Fault("a writer thread that dies", writer_ended, times=10, quick=True,
+        Fault("a writer thread that dies", writer_ended, times=10,
               says="steps are missing from the log, because the thread that writes it was ended"),
         Fault("a store that hangs until training is done", hanging_store),
         Fault("a store that hangs for a minute", remote_for_a_minute, times=1, says="the log could not be copied to"),

@@ -117,6 +117,7 @@ def test_children_that_end_before_their_first_log_are_noticed(monkeypatch):
     assert told.verdict == "crash" and told.number == -1 and told.why == "the process ended with 0"
 
 
+@pytest.mark.slow  # processes more
 def test_the_command_reads_in_children_and_prints_a_table():
     command = [sys.executable, "-m", "tests.fuzzing.fuzz_reader", "--files", "4", "--jobs", "1", "--seconds", "120"]
     done = subprocess.run(

@@ -110,12 +110,13 @@ def reference():
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
+@pytest.mark.slow  # two processes and more
 @pytest.mark.parametrize(
     "dims",
     [
         pytest.param((2,), id="shards"),
-        pytest.param((2, 1), id="copies alone", marks=pytest.mark.slow),
-        pytest.param((2, 2), id="copies of shards", marks=pytest.mark.slow),
+        pytest.param((2, 1), id="copies alone"),
+        pytest.param((2, 2), id="copies of shards"),
     ],
 )
 def test_a_sharded_model_has_the_norms_of_the_whole_one(tmp_path, on_ranks, dims):
