@@ -142,15 +142,18 @@ def foreign() -> Callable[[Any, str], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def offers() -> Callable[[Any], list[str]]:
-    """offers(visit): the plots' buttons that would carry the plot to somebody else."""
+def assert_kept_here(address: str, foreign: Callable[[Any, str], list[str]]) -> Callable[[Any], None]:
+    """assert_kept_here(visit): no other host is asked, nothing is complained of, no plot offers to be uploaded."""
 
-    def offered(one: Any) -> list[str]:
-        titles = one.page.locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
-        assert titles
-        return [title for title in titles if "Share" in title or "cloud" in title.lower()]
+    def check(one: Any) -> None:
+        buttons = one.page.locator(".modebar-btn")
+        buttons.first.wait_for(state="attached")
+        titles = buttons.evaluate_all("all => all.map(one => one.dataset.title)")
+        assert foreign(one, address) == []
+        assert one.complaints == []
+        assert titles and not [title for title in titles if "Share" in title or "cloud" in title.lower()]
 
-    return offered
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -35,13 +35,8 @@ def test_the_runs_their_health_and_the_better_one_are_named(compared):
     assert "critical" in text and "healthy" in text
 
 
-def test_the_page_asks_its_own_host_alone_the_browser_complains_of_nothing_and_no_plot_offers_to_be_uploaded(
-    compared, address, foreign, offers
-):
-    compared.page.locator(".modebar-btn").first.wait_for(state="attached")
-    assert foreign(compared, address) == []
-    assert compared.complaints == []
-    assert offers(compared) == []
+def test_no_other_host_is_asked_nothing_complained_of_and_no_plot_offers_to_be_uploaded(compared, assert_kept_here):
+    assert_kept_here(compared)
 
 
 def test_settings_that_differ_stand_side_by_side(compared):

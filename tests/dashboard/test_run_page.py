@@ -32,13 +32,8 @@ def test_the_verdict_the_window_and_the_prescription_are_there(ill):
     page.locator(".coupled .change").first.wait_for()  # what the rate pulls along
 
 
-def test_the_page_asks_its_own_host_alone_the_browser_complains_of_nothing_and_no_plot_offers_to_be_uploaded(
-    ill, address, foreign, offers
-):
-    ill.page.locator(".modebar-btn").first.wait_for(state="attached")
-    assert foreign(ill, address) == []
-    assert ill.complaints == []
-    assert offers(ill) == []
+def test_no_other_host_is_asked_nothing_complained_of_and_no_plot_offers_to_be_uploaded(ill, assert_kept_here):
+    assert_kept_here(ill)
 
 
 def test_a_cause_s_evidence_is_a_table_of_log_odds_that_add_up_and_so_are_all_of_them_together(ill):
